@@ -1,0 +1,89 @@
+"""Running git itself, so that nothing of the user's runs or changes by it.
+
+No hook, no fsmonitor program, no pager, no optional lock, no lazily fetched object, no message in another
+language. Every other file of this package starts git through here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from git_replicate.core.errors import GitError, StorageError
+
+QUIET_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.safecrlf=false",
+    "core.splitIndex=false",
+    "core.quotePath=false",
+    "safe.bareRepository=explicit",
+    "advice.graftFileDeprecated=false",
+)
+
+LOCAL_VARIABLES = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)  # fmt: skip
+"""What `git rev-parse --local-env-vars` lists (a test compares)."""
+
+_FULL_DISK = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Permission denied")
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """How to start git for one repository; `git_dir` None lets git discover it from `directory`."""
+
+    directory: str
+    git_dir: str | None = None
+    work_tree: str | None = None
+    index: str | None = None
+
+    def environment(self) -> dict[str, str]:
+        env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+        env.pop("GIT_PREFIX", None)
+        chosen = {"GIT_DIR": self.git_dir, "GIT_WORK_TREE": self.work_tree, "GIT_INDEX_FILE": self.index}
+        env.update({name: value for name, value in chosen.items() if value is not None})
+        return env
+
+    def command(self, *arguments: str | bytes, config: Sequence[str] = ()) -> list[str | bytes]:
+        words: list[str | bytes] = ["git", "--no-pager", "--literal-pathspecs"]
+        for setting in (*QUIET_CONFIG, *config):
+            words += ["-c", setting]
+        return [*words, *arguments]
+
+    def run(
+        self,
+        operation: str,
+        *arguments: str | bytes,
+        stdin: bytes | IO[bytes] | None = None,
+        config: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        accept: Sequence[int] = (0,),
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run to the end and return what came out; `GitError(operation, git's own words)` on another exit code."""
+        env = {**self.environment(), **(variables or {})}
+        words = self.command(*arguments, config=config)
+        if isinstance(stdin, bytes):
+            done = subprocess.run(words, cwd=self.directory, env=env, capture_output=True, input=stdin, check=False)
+        else:
+            source = stdin if stdin is not None else subprocess.DEVNULL
+            done = subprocess.run(words, cwd=self.directory, env=env, capture_output=True, stdin=source, check=False)
+        if done.returncode not in accept:
+            raise failure(operation, done.stderr, done.returncode)
+        return done
+
+
+def failure(operation: str, stderr: bytes, code: int) -> GitError | StorageError:
+    """git's refusal as an error of ours: its first telling line, without the prefix."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines[:1] or [f"git exit {code}"]
+    detail = telling[0].removeprefix("fatal: ").removeprefix("error: ")
+    if any(word in line for line in lines for word in _FULL_DISK):
+        return StorageError(f"{operation}: {detail}", "free some space or make the repository writable: df -h .git")
+    return GitError(operation, detail)

@@ -1,0 +1,79 @@
+"""Hermetic fixtures: no test sees the developer's home, git configuration, clock zone or identity."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import GitRepo
+
+_KEPT_VARIABLES = ("PATH", "LANG", "VIRTUAL_ENV", "TMPDIR", "COVERAGE_PROCESS_START", "OPENBLAS_CORETYPE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Replace the whole environment before anything asks for a home or a configuration."""
+    home = tmp_path_factory.mktemp("home")
+    saved = dict(os.environ)
+    kept = {name: saved[name] for name in _KEPT_VARIABLES if name in saved}
+    xdist = {name: value for name, value in saved.items() if name.startswith("PYTEST")}
+    os.environ.clear()
+    os.environ.update(kept, **xdist)
+    os.environ.update(
+        HOME=str(home),
+        XDG_CONFIG_HOME=str(home / "config"),
+        XDG_STATE_HOME=str(home / "state"),
+        XDG_CACHE_HOME=str(home / "cache"),
+        GIT_CONFIG_NOSYSTEM="1",
+        GIT_CONFIG_SYSTEM=os.devnull,
+        GIT_CONFIG_GLOBAL=str(home / "gitconfig"),
+        GIT_AUTHOR_DATE="2024-01-02T03:04:05Z",
+        GIT_COMMITTER_DATE="2024-01-02T03:04:05Z",
+        TZ="UTC",
+        LC_ALL="C.UTF-8",
+        PYTHONHASHSEED="0",
+    )
+    (home / "gitconfig").write_text(
+        "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+        '[protocol "file"]\n\tallow = always\n'
+    )
+    yield home
+    os.environ.clear()
+    os.environ.update(saved)
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test may set variables and change directory; the next one does not see it."""
+    saved = dict(os.environ)
+    monkeypatch.chdir(os.environ["HOME"])
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, _no_real_home: Path) -> Path:
+    """A repository with one commit, made once and copied."""
+    top = tmp_path_factory.mktemp("template") / "repo"
+    subprocess.run(["git", "init", "-q", str(top)], check=True)
+    (top / "train.py").write_text("print('accuracy: 0.9')\n")
+    (top / "README").write_text("read me\n")
+    (top / ".gitignore").write_text("*.log\n")
+    subprocess.run(["git", "-C", str(top), "add", "-A"], check=True)
+    subprocess.run(["git", "-C", str(top), "commit", "-q", "-m", "first"], check=True)
+    return top
+
+
+@pytest.fixture
+def repo(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
+    """A fresh copy of the template repository; the test stands in it."""
+    top = tmp_path / "repo"
+    shutil.copytree(template, top, symlinks=True)
+    monkeypatch.chdir(top)
+    return GitRepo(top)
