@@ -7,13 +7,13 @@ file knows the shape and the mistakes; `capture.config` reads the files.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from git_replicate.core.errors import ConfigError
+from git_replicate.core.errors import ConfigError, UserError
+from git_replicate.core.names import experiment_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,28 +120,157 @@ _LISTS: Mapping[str, type] = {"stage": StageSettings}
 
 def parse_settings(document: Mapping[str, Any], *, source: str) -> Settings:
     """A document as settings; `ConfigError` names every mistake in it, not the first."""
-    mistakes: list[str] = []
-    settings: Settings = _read(Settings, document, "", mistakes)
-    if settings.outputs.keep not in ("all", "hash") and not re.fullmatch(r"last \d+|best:\S+", settings.outputs.keep):
-        mistakes.append(f'outputs.keep: {settings.outputs.keep!r} is not "all", "last N", "best:METRIC" or "hash"')
+    return merge_settings([(source, document)])
+
+
+def merge_settings(sources: Sequence[tuple[str, Mapping[str, Any]]], mistakes: Sequence[str] = ()) -> Settings:
+    """Several documents as one value, later ones over earlier: tables unite, everything else replaces.
+
+    `ConfigError` lists every mistake in every document, each with its source, after those already found.
+    """
+    found = list(mistakes)
+    merged: dict[str, Any] = {}
+    for source, document in sources:
+        wrong: list[str] = []
+        _check(_read(Settings, document, "", wrong), wrong)
+        found += [f"{source}: {mistake}" for mistake in wrong]
+        merged = _united(merged, document)
+    if found:
+        raise ConfigError("; ".join(found), "every key and its meaning: git replicate init --help")
+    settings: Settings = _read(Settings, merged, "", [])
+    return settings
+
+
+def _united(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(below)
+    for key, value in above.items():
+        lower = both.get(key)
+        both[key] = _united(lower, value) if isinstance(lower, Mapping) and isinstance(value, Mapping) else value
+    return both
+
+
+def _check(settings: Settings, mistakes: list[str]) -> None:
+    """Add to `mistakes` the values that are of the right kind and still make no sense."""
+    keep = settings.outputs.keep
+    if keep not in ("all", "hash") and not re.fullmatch(r"last \d+|best:\S+", keep):
+        mistakes.append(f'outputs.keep: {keep!r} is not "all", "last N", "best:METRIC" or "hash"')
     seed = settings.random.seed
     if isinstance(seed, str) and seed not in ("auto", "none"):
         mistakes.append(f'random.seed: {seed!r} is not a number, "auto" or "none"')
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        mistakes.append(f"random.seed: {seed} is outside 0 to {2**32 - 1}")
     for pattern in settings.results.patterns:
         try:
             if not re.compile(pattern).groupindex:
                 mistakes.append(f"results.patterns: {pattern!r} has no named group, like (?P<loss>\\S+)")
         except re.error as error:
             mistakes.append(f"results.patterns: {pattern!r}: {error}")
-    if mistakes:
-        raise ConfigError(f"{source}: " + "; ".join(mistakes), "see: git replicate init --help")
-    return settings
+    if settings.experiment:
+        try:
+            experiment_name(settings.experiment)
+        except UserError as error:
+            mistakes.append(f"experiment: {error.message}")
+    for name, data in settings.data.named.items():
+        if data.hash not in ("content", "stat"):
+            mistakes.append(f'data.named.{name}.hash: {data.hash!r} is not "content" or "stat"')
+    sizes = {
+        "snapshot.large_bytes": settings.snapshot.large_bytes, "snapshot.folder_bytes": settings.snapshot.folder_bytes,
+        "snapshot.folder_files": settings.snapshot.folder_files, "outputs.large_bytes": settings.outputs.large_bytes,
+        "log.bytes": settings.log.bytes,
+    }  # fmt: skip
+    mistakes += [f"{name}: {size} is negative" for name, size in sizes.items() if size < 0]
+    for name, tolerance in settings.tolerance.items():
+        if not (tolerance.rtol >= 0 and tolerance.atol >= 0):
+            mistakes.append(f"tolerance.{name}: rtol and atol cannot be negative")
+    _check_stages(settings.stage, mistakes)
+
+
+def _check_stages(stages: Sequence[StageSettings], mistakes: list[str]) -> None:
+    names = [stage.name for stage in stages]
+    mistakes += [f"stage: the name {name!r} is given twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    mistakes += ["stage: every stage needs a name and a script" for s in stages if not s.name or not s.script][:1]
+
+
+def text_settings(values: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Settings written as text, as git's configuration and the environment hold them: document, mistakes, unknown.
+
+    Keys are dotted; case, dashes and underscores in them do not count, for git allows no underscore in a key. Lists
+    are several values of one key; `command` may be one value in the shell's spelling.
+    """
+    known = {_spelling(name): (name, hint) for name, hint in _leaves(Settings, "")}
+    document: dict[str, Any] = {}
+    mistakes: list[str] = []
+    unknown: list[str] = []
+    for key, texts in values.items():
+        name, hint = known.get(_spelling(key), ("", None))
+        if not name:
+            unknown.append(key)
+            continue
+        value = _from_text(hint, texts, shell=name == "command")
+        if value is None:
+            mistakes.append(f"{key}: {texts[-1]!r} is not {_WORDS.get(str(hint), 'of the right kind')}")
+            continue
+        table = document
+        *folders, last = name.split(".")
+        for folder in folders:
+            table = table.setdefault(folder, {})
+        table[last] = value
+    return document, mistakes, unknown
+
+
+def nearest_key(key: str) -> str:
+    """The known key that an unknown one was probably meant to be, or ""."""
+    import difflib
+
+    known = {_spelling(name): name for name, _ in _leaves(Settings, "")}
+    near = difflib.get_close_matches(_spelling(key), known, 1, 0.8)
+    return known[near[0]] if near else ""
+
+
+def _spelling(key: str) -> str:
+    return key.lower().replace("_", "").replace("-", "")
+
+
+def _leaves(kind: type, path: str) -> Iterator[tuple[str, Any]]:
+    """Every setting that is a value or a list of values: dotted name and kind."""
+    hints = get_type_hints(kind)
+    for f in dataclasses.fields(kind):
+        name = f"{path}{f.name}"
+        if name in _TABLES or name in _LISTS:
+            continue
+        if dataclasses.is_dataclass(hints[f.name]):
+            yield from _leaves(hints[f.name], f"{name}.")
+        else:
+            yield name, hints[f.name]
+
+
+def _from_text(hint: Any, texts: Sequence[str], *, shell: bool) -> Any:
+    """Texts as a setting of this kind, read as git reads them; None if they are not one."""
+    text = texts[-1].strip()
+    if shell and len(texts) == 1:
+        import shlex
+
+        try:
+            return shlex.split(text)
+        except ValueError:
+            return None
+    if str(hint) == "tuple[str, ...]":
+        return list(texts)
+    if hint is bool:
+        lower = text.lower()
+        return (
+            True if lower in ("true", "yes", "on", "1") else False if lower in ("false", "no", "off", "0", "") else None
+        )
+    number = re.fullmatch(r"([+-]?\d+)([kmg]?)", text, re.IGNORECASE)
+    if number and hint is not str:
+        return int(number[1]) * 1024 ** " kmg".index(number[2].lower() or " ")
+    return text if hint is str or str(hint) == "int | str" else None
 
 
 def _read(kind: type, table: Any, path: str, mistakes: list[str]) -> Any:
     """Build one table of settings, adding to `mistakes` what does not fit."""
     if not isinstance(table, Mapping):
-        mistakes.append(f"{path} must be a table")
+        mistakes.append(f"{path} must be a table, [{path}]")
         return kind()
     hints = get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
@@ -149,6 +278,8 @@ def _read(kind: type, table: Any, path: str, mistakes: list[str]) -> Any:
     for key, value in table.items():
         where = f"{path}.{key}" if path else key
         if key not in names:
+            import difflib
+
             near = difflib.get_close_matches(key, names, 1, 0.5)
             mistakes.append(f"unknown key {where}" + (f" (did you mean {near[0]}?)" if near else ""))
         elif where in _TABLES and isinstance(value, Mapping):

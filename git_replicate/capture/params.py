@@ -1,0 +1,200 @@
+"""Hyperparameters before a run: what was asked for, what the command and the params files say.
+
+What the program itself parses is the truth, and replaces the guesses made here where it is seen. A `-p name=value`
+is a request: it is a param of the run only if it reaches the program, through a placeholder in the command here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from git_replicate.capture.arguments import guess_params
+from git_replicate.capture.documents import read_document
+from git_replicate.capture.program import find_program, program_name
+from git_replicate.capture.values import fit, flatten, nest, placeholder_text, typed
+from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.secrets import MASK, is_secret_name, mask_command, mask_text
+
+__all__ = ["Params", "capture_params", "fill_placeholders", "parse_assignment", "placeholders", "program_name"]
+
+_PLACEHOLDER = re.compile(r"(?<![${])\{(?P<name>[^\W\d][\w.-]*)\}")
+_NAME = re.compile(r"[^\W\d][\w-]*(?:\.[\w-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """The params part of a record, as `Record`'s fields of the same names hold it."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)  # nested
+    given: tuple[str, ...] = ()  # dotted, sorted
+    null: tuple[str, ...] = ()  # dotted, sorted
+    unused: Mapping[str, Any] = field(default_factory=dict)  # requested, and nothing reads it
+    source: Mapping[str, str] = field(default_factory=dict)  # dotted name to command, file or requested
+    warnings: tuple[str, ...] = ()
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`-p name=value` as a dotted name and a typed value; `UsageError` if it is not that."""
+    name, equals, value = text.partition("=")
+    name = name.strip()
+    if not equals or not _NAME.fullmatch(name):
+        shown = name if _NAME.fullmatch(name) else "lr"
+        raise UsageError(f"-p {text!r}: not of the form name=value", f"try: -p {shown}=0.1")
+    return name.replace("-", "_"), typed(value)
+
+
+def placeholders(command: Iterable[str]) -> frozenset[str]:
+    """The names between braces in a command that could be placeholders."""
+    return frozenset(found["name"] for word in command for found in _PLACEHOLDER.finditer(word))
+
+
+def fill_placeholders(
+    command: Sequence[str],
+    requested: Mapping[str, Any],
+    seed: int | None = None,
+    data: Mapping[str, str] | None = None,
+    *,
+    params_file: str = "",
+) -> tuple[str, ...]:
+    """The command with `{name}`, `{seed}`, `{data.NAME}` and `{params_file}` filled in.
+
+    Only names in `requested` and `data` are filled, `{seed}` only if a seed is passed, `{params_file}` only if a path
+    is; never behind `$` or `{`. Every other brace stays as it is. A value that is text is filled in verbatim.
+    """
+    values = {f"data.{name}": path for name, path in (data or {}).items()}
+    if seed is not None:
+        values["seed"] = str(seed)
+    if params_file:
+        values["params_file"] = params_file
+    values.update({name: placeholder_text(value) for name, value in requested.items()})
+
+    def filled(found: re.Match[str]) -> str:
+        name = found["name"]
+        return values.get(name, values.get(name.replace("-", "_"), found[0]))
+
+    return tuple(_PLACEHOLDER.sub(filled, word) for word in command)
+
+
+def capture_params(
+    command: Sequence[str],
+    *,
+    requested: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
+    files: Sequence[str] = (),
+    top: str = ".",
+    template: Sequence[str] = (),
+) -> Params:
+    """The params of a command that is about to start.
+
+    command: with its placeholders filled; template: as the user wrote it, which tells what a request filled.
+    requested: from `-p`, in order; files: declared params files relative to `top`.
+    Secrets are masked. `UserError` for a params file that is missing or cannot be read, or for requests that
+    contradict each other.
+    """
+    asked = _requests(requested)
+    program = find_program(mask_command(command))
+    guessed = flatten(guess_params(program.arguments))
+    read, warnings = _from_files(files, top)
+    wanted = placeholders(template or ())
+    everything = "params_file" in wanted
+    delivered: dict[str, Any] = {}
+    unused: dict[str, Any] = {}
+    for name, value in flatten(asked).items():
+        filled = everything or any(p.replace("-", "_") in (name, *_prefixes(name)) for p in wanted)
+        known = guessed.get(name, read.get(name))
+        if filled:
+            delivered[name] = value
+        elif (name not in guessed and name not in read) or not _same(known, value):
+            unused[name] = value
+            warnings.append(_unused(name, value, known, seen=name in guessed or name in read))
+    flat = {**read, **guessed, **delivered}
+    source = {
+        **dict.fromkeys(read, "file"),
+        **dict.fromkeys(guessed, "command"),
+        **dict.fromkeys(delivered, "requested"),
+    }
+    return _assemble(flat, source, unused, warnings)
+
+
+def _assemble(
+    flat: Mapping[str, Any], source: Mapping[str, str], unused: Mapping[str, Any], warnings: Sequence[str]
+) -> Params:
+    """Values that a record can hold, masked, nested, and in an order that is always the same."""
+    nulls: list[str] = []
+    values = fit({name: _masked(name, value) for name, value in flat.items()}, nulls)
+    left: list[str] = []
+    unread = fit({name: _masked(name, value) for name, value in unused.items()}, left)
+    unread.update(dict.fromkeys(left, "null"))
+    return Params(
+        values=nest(values),
+        given=tuple(sorted(name for name, origin in source.items() if origin != "file")),
+        null=tuple(sorted(nulls)),
+        unused=nest(unread),
+        source=dict(sorted(source.items())),
+        warnings=tuple(warnings),
+    )
+
+
+def _requests(requested: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The requests by name, the last of equal names; `UsageError` where one name is a value and a table."""
+    asked = dict(requested.items() if isinstance(requested, Mapping) else requested)
+    for name in asked:
+        for prefix in _prefixes(name):
+            if prefix in asked and not isinstance(asked[prefix], Mapping):
+                raise UsageError(
+                    f"-p {prefix} and -p {name}: {prefix} cannot be a value and a table", f"drop -p {prefix}"
+                )
+    return asked
+
+
+def _prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _same(known: Any, value: Any) -> bool:
+    if isinstance(known, bool) != isinstance(value, bool):
+        return False
+    return bool(known == value) or (known != known and value != value)
+
+
+def _unused(name: str, value: Any, known: Any, *, seen: bool) -> str:
+    shown = MASK if is_secret_name(name) else placeholder_text(value)
+    if seen:
+        return f"-p {name}={shown} has no effect: the run has {name} = {placeholder_text(known)}"
+    return f"-p {name}={shown} reaches nothing: write {{{name}}} where the command takes it"
+
+
+def _masked(name: str, value: Any) -> Any:
+    """The value, or a mask where its name or its shape says that it is a secret."""
+    if isinstance(value, str):
+        masked = mask_command((f"--{name}={value}",))[0]
+        return masked.partition("=")[2] if masked != f"--{name}={value}" else mask_text(value)
+    if isinstance(value, list):
+        return [_masked(name, item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _masked(f"{name}.{key}", item) for key, item in value.items()}
+    return value
+
+
+def _from_files(files: Sequence[str], top: str) -> tuple[dict[str, Any], list[str]]:
+    """Params by dotted name from the declared files, later files over earlier; notices for those left out."""
+    read: dict[str, Any] = {}
+    notices: list[str] = []
+    for path in files:
+        document, notice = read_document(os.path.join(top, path), shown=path)
+        if notice:
+            notices.append(notice)
+        elif isinstance(document, Mapping):
+            read.update(flatten(_text_keys(document)))
+        elif document is not None:
+            raise UserError(f"params file {path}: holds no table of names and values", f"look at it: cat {path}")
+    return read, notices
+
+
+def _text_keys(document: Mapping[Any, Any]) -> dict[str, Any]:
+    """The document with keys as names; dashes stay, for a file's names are its own."""
+    return {str(k): _text_keys(v) if isinstance(v, Mapping) else v for k, v in document.items()}

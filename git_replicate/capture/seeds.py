@@ -1,0 +1,71 @@
+"""The seed that a run starts from, and the variables that hand it to the command.
+
+The seed comes from the system's entropy, never from a generator that the user may have seeded. What the libraries
+make of it is observed in the command's own process, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from git_replicate.core.errors import UsageError
+from git_replicate.core.record import Seeds
+
+SEED_VARIABLE: Final = "GIT_REPLICATE_SEED"
+HASH_VARIABLE: Final = "PYTHONHASHSEED"
+SEED_LIMIT: Final = 2**32
+"""Seeds are 0 to 2^32-1: what NumPy, PYTHONHASHSEED and most other generators take."""
+
+
+def parse_seed(text: str) -> int | str:
+    """The value of `--seed`: "auto", "none" or a number; `UsageError` for anything else."""
+    if text in ("auto", "none"):
+        return text
+    if text.isascii() and text.isdigit():
+        return _checked(int(text))
+    raise UsageError(f'--seed: {text!r} is not a number, "auto" or "none"', "try: --seed 1")
+
+
+def draw_seed(option: int | str, entropy: bytes, *, inherited_hash: str | None = None) -> Seeds:
+    """The run's seed: drawn from four bytes of entropy ("auto"), as given (a number), or none ("none").
+
+    `inherited_hash` is the PYTHONHASHSEED that the caller's environment already has; it is recorded and kept,
+    because the command is to run as it would without us.
+    """
+    own_hash = int(inherited_hash) if inherited_hash and inherited_hash.isascii() and inherited_hash.isdigit() else None
+    if option == "none":
+        return Seeds(mode="none", python_hash=own_hash)
+    if isinstance(option, str) and option != "auto":
+        option = parse_seed(option)
+    if isinstance(option, int):
+        seed, mode = _checked(option), "given"
+    else:
+        if len(entropy) < 4:
+            raise ValueError("a seed takes four bytes of entropy")
+        seed, mode = int.from_bytes(entropy[:4], "big"), "auto"
+    if inherited_hash:
+        return Seeds(run=seed, mode=mode, python_hash=own_hash)
+    return Seeds(run=seed, mode=mode, python_hash=seed)
+
+
+def seed_environment(seeds: Seeds) -> dict[str, str]:
+    """The variables that the command gets on top of its environment; empty for a run without a seed."""
+    if seeds.run is None:
+        return {}
+    variables = {SEED_VARIABLE: str(seeds.run)}
+    if seeds.python_hash is not None:
+        variables[HASH_VARIABLE] = str(seeds.python_hash)
+    return variables
+
+
+def requested_seed(environ: Mapping[str, str]) -> int | None:
+    """The seed that an enclosing run handed down, if there is one."""
+    text = environ.get(SEED_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) < SEED_LIMIT else None
+
+
+def _checked(seed: int) -> int:
+    if isinstance(seed, bool) or not 0 <= seed < SEED_LIMIT:
+        raise UsageError(f"seed {seed} is outside 0 to {SEED_LIMIT - 1}", "try: --seed 1")
+    return seed
