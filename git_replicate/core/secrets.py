@@ -77,7 +77,7 @@ _HINTS = tuple(
         rb"://[^\s/@]{1,600}@",
         rb"bearer[ \t]",
         rb"basic[ \t]",
-        rb"--?[a-z][\w.-]*(?:pass|pwd|key|secret|token)",
+        rb"--?(?:[a-z][\w.-]*)?(?:pass|pwd|key|secret|token)",
     )
 )
 _BEFORE, _AFTER = 300, 4000  # bytes around a hint that the slower expressions look at
