@@ -84,7 +84,7 @@ def _git_document(section: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any],
 
 
 def _is_named_data(key: str) -> bool:
-    return key.lower().startswith("data.") and key.lower() not in ("data.paths",)
+    return key.lower().startswith("data.") and key.lower() != "data.paths"
 
 
 def _named_data(section: Mapping[str, Sequence[str]]) -> dict[str, Any]:

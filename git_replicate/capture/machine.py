@@ -52,7 +52,7 @@ _KINDS = (
 _RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK", "FLUX_TASK_RANK")
 
 
-def host_name() -> str:
+def host() -> str:
     """The machine's own name, as `uname -n` prints it."""
     return os.uname().nodename
 

@@ -17,6 +17,7 @@ from git_replicate.capture.documents import read_document
 from git_replicate.capture.program import find_program, program_name
 from git_replicate.capture.values import fit, flatten, nest, placeholder_text, typed
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.settings import NamedData
 from git_replicate.core.secrets import MASK, is_secret_name, mask_command, mask_text
 
 __all__ = ["Params", "capture_params", "fill_placeholders", "parse_assignment", "placeholders", "program_name"]
@@ -56,7 +57,7 @@ def fill_placeholders(
     command: Sequence[str],
     requested: Mapping[str, Any],
     seed: int | None = None,
-    data: Mapping[str, str] | None = None,
+    data: Mapping[str, NamedData] | None = None,
     *,
     params_file: str = "",
 ) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ def fill_placeholders(
     Only names in `requested` and `data` are filled, `{seed}` only if a seed is passed, `{params_file}` only if a path
     is; never behind `$` or `{`. Every other brace stays as it is. A value that is text is filled in verbatim.
     """
-    values = {f"data.{name}": path for name, path in (data or {}).items()}
+    values = {f"data.{name}": named.path for name, named in (data or {}).items()}
     if seed is not None:
         values["seed"] = str(seed)
     if params_file:

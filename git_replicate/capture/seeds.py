@@ -6,7 +6,7 @@ make of it is observed in the command's own process, not here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from git_replicate.core.errors import UsageError
@@ -27,35 +27,32 @@ def parse_seed(text: str) -> int | str:
     raise UsageError(f'--seed: {text!r} is not a number, "auto" or "none"', "try: --seed 1")
 
 
-def draw_seed(option: int | str, entropy: bytes, *, inherited_hash: str | None = None) -> Seeds:
-    """The run's seed: drawn from four bytes of entropy ("auto"), as given (a number), or none ("none").
+def draw_seed(option: int | str, entropy: Callable[[int], bytes], environ: Mapping[str, str] | None = None) -> Seeds:
+    """The run's seed: drawn from `entropy(4)` ("auto"), as given (a number, or its text), or none ("none").
 
-    `inherited_hash` is the PYTHONHASHSEED that the caller's environment already has; it is recorded and kept,
-    because the command is to run as it would without us.
+    A PYTHONHASHSEED that the command's environment already has is recorded and kept: the command is to run as it
+    would without us.
     """
-    own_hash = int(inherited_hash) if inherited_hash and inherited_hash.isascii() and inherited_hash.isdigit() else None
+    own = (environ or {}).get(HASH_VARIABLE, "")
+    own_hash = int(own) if own.isascii() and own.isdigit() else None
+    if isinstance(option, str) and option not in ("auto", "none"):
+        option = parse_seed(option)
     if option == "none":
         return Seeds(mode="none", python_hash=own_hash)
-    if isinstance(option, str) and option != "auto":
-        option = parse_seed(option)
     if isinstance(option, int):
         seed, mode = _checked(option), "given"
     else:
-        if len(entropy) < 4:
-            raise ValueError("a seed takes four bytes of entropy")
-        seed, mode = int.from_bytes(entropy[:4], "big"), "auto"
-    if inherited_hash:
-        return Seeds(run=seed, mode=mode, python_hash=own_hash)
-    return Seeds(run=seed, mode=mode, python_hash=seed)
+        seed, mode = int.from_bytes(entropy(4), "big"), "auto"
+    return Seeds(run=seed, mode=mode, python_hash=own_hash if own else seed)
 
 
-def seed_environment(seeds: Seeds) -> dict[str, str]:
+def seed_environment(seeds: Seeds, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables that the command gets on top of its environment; empty for a run without a seed."""
     if seeds.run is None:
         return {}
     variables = {SEED_VARIABLE: str(seeds.run)}
-    if seeds.python_hash is not None:
-        variables[HASH_VARIABLE] = str(seeds.python_hash)
+    if not (environ or {}).get(HASH_VARIABLE):
+        variables[HASH_VARIABLE] = str(seeds.run if seeds.python_hash is None else seeds.python_hash)
     return variables
 
 

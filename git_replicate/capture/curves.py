@@ -1,0 +1,153 @@
+"""Metrics over time: points in the order in which they came, their last values, extremes and CSV text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from git_replicate.core.record import Best
+
+HEADER: Final = "step,time,metric,value\n"
+STEP_NAMES: Final = ("global_step", "step", "iter", "iteration", "epoch")
+"""Names that number the points and are no metrics; the first of them that a line or row has counts."""
+_NO_STEP: Final = -(2**63)
+_EXACT: Final = 2**63
+
+
+class Point(NamedTuple):
+    """One value of one metric; time is in seconds since the run's start."""
+
+    step: int | None
+    time: float | None
+    metric: str
+    value: float | int
+
+
+class Curves:
+    """Points of at most `names` metrics; `overflow` counts the points of metrics beyond that.
+
+    A point costs about 60 bytes; beyond `points` of them a metric keeps only its last value and its extremes.
+    """
+
+    def __init__(self, *, names: int = 5_000, points: int = 2_000_000) -> None:
+        self.overflow = 0
+        self.thinned = 0
+        self._most_names = names
+        self._most_points = points
+        self._index: dict[str, int] = {}
+        self._metrics = array("I")
+        self._steps = array("q")
+        self._times = array("d")
+        self._values: list[float | int] = []
+        self._last: dict[str, float | int] = {}
+        self._best: dict[str, Best] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._last)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[Point]:
+        names = list(self._index)
+        for metric, step, time, value in zip(self._metrics, self._steps, self._times, self._values, strict=True):
+            yield Point(None if step == _NO_STEP else step, None if math.isnan(time) else time, names[metric], value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._last)
+
+    def add(self, metric: str, value: float | int, step: int | None = None, time: float | None = None) -> None:
+        """Add a point; an integer beyond 64 bits becomes a float."""
+        if metric not in self._index and len(self._index) >= self._most_names:
+            self.overflow += 1
+            return
+        if isinstance(value, int) and not -_EXACT <= value < _EXACT:
+            value = float(value) if abs(value) < 10**308 else math.copysign(math.inf, value)
+        if step is not None and not -_EXACT < step < _EXACT:
+            step = None
+        index = self._index.setdefault(metric, len(self._index))
+        self._last[metric] = value
+        self._widen(metric, value, step)
+        if len(self._values) >= self._most_points:
+            self.thinned += 1
+            return
+        self._metrics.append(index)
+        self._steps.append(_NO_STEP if step is None else step)
+        self._times.append(math.nan if time is None else time)
+        self._values.append(value)
+
+    def _widen(self, metric: str, value: float | int, step: int | None) -> None:
+        best = self._best.get(metric)
+        if best is None or (math.isnan(best.min) and not math.isnan(value)):
+            self._best[metric] = Best(min=value, min_step=step, max=value, max_step=step)
+        elif value < best.min:
+            self._best[metric] = Best(min=value, min_step=step, max=best.max, max_step=best.max_step)
+        elif value > best.max:
+            self._best[metric] = Best(min=best.min, min_step=best.min_step, max=value, max_step=step)
+
+    def last(self) -> dict[str, float | int]:
+        """The last value of each metric."""
+        return dict(self._last)
+
+    def best(self) -> dict[str, Best]:
+        """The extremes of each metric, with the step of the first point that has them; NaN only if all are."""
+        return dict(self._best)
+
+    def without(self, metrics: Mapping[str, object]) -> Curves:
+        """The points of all other metrics."""
+        rest = Curves(names=self._most_names, points=self._most_points)
+        rest.overflow, rest.thinned = self.overflow, self.thinned
+        rest.extend(point for point in self if point.metric not in metrics)
+        for metric, value in self._last.items():  # thinned points count in the summary
+            if metric not in metrics:
+                rest._last[metric] = value
+                rest._best[metric] = self._best[metric]
+        return rest
+
+    def extend(self, points: Iterator[Point] | Curves) -> None:
+        for point in points:
+            self.add(point.metric, point.value, point.step, point.time)
+
+    def csv(self) -> bytes:
+        """The text of `metrics.csv`: RFC 4180 with \\n; an absent step or time is an empty cell."""
+        if not self._values:
+            return b""
+        text = io.StringIO()
+        text.write(HEADER)
+        writer = csv.writer(text, lineterminator="\n")
+        for step, time, metric, value in self:
+            writer.writerow(("" if step is None else step, "" if time is None else f"{time:.3f}", metric, repr(value)))
+        return text.getvalue().encode()
+
+    @classmethod
+    def from_csv(cls, data: bytes) -> Curves:
+        """The inverse of `csv`; lines that are no points (a torn last line) are passed over."""
+        curves = cls()
+        for row in csv.reader(io.StringIO(data.decode(errors="replace"))):
+            if len(row) != 4 or row == HEADER.strip().split(","):
+                continue
+            value = number(row[3])
+            if value is not None:
+                step, time = number(row[0]), number(row[1])
+                curves.add(row[2], value, int(step) if step is not None else None, time)
+        return curves
+
+
+def number(text: str) -> float | int | None:
+    """A number as programs print it, nan and inf included; None for anything else."""
+    text = text.strip()
+    try:
+        return int(text) if text.lstrip("+-").isdigit() and len(text) < 400 and text.isascii() else _float(text)
+    except ValueError:
+        return None
+
+
+def _float(text: str) -> float:
+    if "_" in text:  # Python reads 1_000, but no program prints it
+        raise ValueError(text)
+    return float(text)

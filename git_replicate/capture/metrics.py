@@ -1,0 +1,253 @@
+"""Metrics from what a command prints, by a rule that is narrow on purpose.
+
+A line is a metric only if all of it is `name: number`, or several `name=number` and nothing else. So progress bars,
+log prefixes, timestamps, versions, sizes with a unit and percentages are not taken for metrics; docs/metrics.md
+publishes the rule. Files of metrics are read in `metric_files`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from git_replicate.capture.curves import STEP_NAMES, Curves, number
+from git_replicate.capture.metric_files import Metrics, merge_metrics, read_metrics_file
+
+__all__ = ["Curves", "Metrics", "OutputMetrics", "merge_metrics", "read_metrics_file"]
+
+MOST_NAMES: Final = 200
+_LINE_LIMIT: Final = 10_000
+"""Bytes; a longer line is not for people, and no metric."""
+
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity))"
+_NAME = r"[^\W\d][\w./@-]*"
+_COLON = re.compile(rf"({_NAME}(?: [\w./@-]+){{0,2}}) ?:[ \t]+({_NUMBER})")
+_PAIR = re.compile(rf"({_NAME}) ?= ?({_NUMBER})(?=[\s,;|]|$)")
+_BETWEEN = re.compile(r"(?:\s*[,;|]\s*|\s+-\s+|\s+)")
+_STEP_WORD = r"(?i:global[_ ]step|step|iter|iteration|epoch)"
+_STEP_LINE = re.compile(rf"[\[(]?({_STEP_WORD})[ \t]*[:=#]?[ \t]*[\[(]?(\d+)(?:\s*(?:/|of)\s*\d+)?[\])]?")
+_AFTER_STEP = re.compile(r"\s*[:|,;-]\s*|\s+")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_RANK = re.compile(
+    r"\s*(?:\[(?:rank|default|process|worker|gpu)?[ _:]?(\d+)\][:>]?"  # [rank1]: of torch and its --tee
+    r"|\[\d+,(\d+)\](?:<std(?:out|err)>)?:?"  # [1,0]<stdout>: of mpirun --tag-output
+    r"|(?:rank|process|worker)[ _:]?(\d+)\s*[:|]"
+    r"|(\d+):(?=\s))\s*",  # 0: of srun --label
+    re.IGNORECASE,
+)
+_NOT_METRICS = frozenset(
+    "info debug warning warn error critical fatal notice trace note hint usage exit"
+    " eta time date year port pid line version build python torch pytorch torchvision cuda cudnn nccl numpy scipy pandas"
+    " sklearn tensorflow keras jax jaxlib flax transformers lightning pip gcc driver seed epochs rank world_size".split()
+)
+_NOT_LAST = frozenset("version port pid seed size bytes".split())
+
+
+class OutputMetrics:
+    """Reads a command's output as it comes and finds the metrics in it.
+
+    `patterns` are expressions with named groups, searched in every line on top of the rule; a group named like a
+    step sets the step. Each stream has its own unfinished line. Lines that several ranks print are counted once:
+    for each metric, those of the lowest rank that printed it.
+    """
+
+    def __init__(self, patterns: Sequence[str] = (), *, rule: bool = True) -> None:
+        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._rule = rule
+        self._unfinished: dict[str, bytes] = {}
+        self._too_long: set[str] = set()
+        self._ranks: dict[int, _Rank] = {}
+
+    def feed(self, data: bytes, *, time: float | None = None, stream: str = "stdout") -> None:
+        """Take more output; `time` is when it came, in seconds since the run's start."""
+        *lines, rest = (self._unfinished.get(stream, b"") + data).split(b"\n")
+        for line in lines:
+            if stream in self._too_long:
+                self._too_long.discard(stream)
+            elif len(line) <= _LINE_LIMIT or b"\r" in line:
+                self._line(line, time)
+        if len(rest) > _LINE_LIMIT:
+            frames = rest.rstrip(b"\r").rpartition(b"\r")
+            rest = frames[2]
+            if len(rest) > _LINE_LIMIT:
+                self._too_long.add(stream)
+                rest = b""
+        self._unfinished[stream] = rest
+
+    def close(self, *, time: float | None = None) -> None:
+        """The output has ended: a last line without a newline counts as well."""
+        for stream in list(self._unfinished):
+            if self._unfinished[stream]:
+                self.feed(b"\n", time=time, stream=stream)
+
+    def curves(self) -> Curves:
+        """The points so far, of each metric those of the lowest rank that printed it."""
+        owners: dict[str, int] = {}
+        for rank in sorted(self._ranks):
+            for name in self._ranks[rank].curves.names:
+                owners.setdefault(name, rank)
+        found = Curves(names=MOST_NAMES)
+        for rank in sorted(self._ranks):
+            mine = self._ranks[rank].curves
+            foreign = {name: None for name in mine.names if owners[name] != rank}
+            part = mine.without(foreign) if foreign else mine
+            if not found:
+                found = part
+            else:
+                found.extend(part)
+        return found
+
+    def notices(self) -> tuple[str, ...]:
+        """What was left out, for the person and the record."""
+        if any(rank.curves.overflow for rank in self._ranks.values()):
+            return (f"the output has more than {MOST_NAMES} metric names; the others were left out",)
+        return ()
+
+    def _line(self, raw: bytes, time: float | None) -> None:
+        frames = [frame for frame in raw.split(b"\r") if frame.strip()]
+        if not frames or len(frames[-1]) > _LINE_LIMIT:
+            return
+        text = frames[-1].decode(errors="replace")
+        if "\x1b" in text:
+            text = _ESCAPE.sub("", text)
+        text = text.strip()
+        label = _RANK.match(text)
+        rank = -1
+        if label:
+            rank = int(next(group for group in label.groups() if group is not None)[:9])
+            text = text[label.end() :].strip()
+        if not text:
+            return
+        found = self._searched(text) or (parse_line(text) if self._rule else None)
+        if found is None:
+            return
+        self._ranks.setdefault(rank, _Rank()).take(found, time)
+
+    def _searched(self, text: str) -> Line | None:
+        """What the patterns find in a line."""
+        values: list[tuple[str, float | int]] = []
+        steps: dict[str, int] = {}
+        for pattern in self._patterns:
+            for match in pattern.finditer(text):
+                for name, group in match.groupdict().items():
+                    value = number(group.rstrip(",;")) if group else None
+                    if value is None:
+                        continue
+                    if name in STEP_NAMES:
+                        _step(steps, name, value)
+                    else:
+                        values.append((name, value))
+        return Line(values, _finest(steps)) if values or steps else None
+
+
+@dataclass(slots=True)
+class Line:
+    """The metrics of one line, and the step it sets, if it sets one."""
+
+    values: list[tuple[str, float | int]]
+    step: int | None = None
+
+
+@dataclass(slots=True)
+class _Rank:
+    """What one rank printed so far."""
+
+    curves: Curves = field(default_factory=lambda: Curves(names=MOST_NAMES, points=1_000_000))
+    step: int | None = None
+    seen: dict[str, tuple[int, float | int]] = field(default_factory=dict)
+
+    def take(self, line: Line, time: float | None) -> None:
+        if line.step is not None:
+            self.step = line.step
+        for name, value in line.values:
+            if self.step is not None and self.seen.get(name) == (self.step, value):
+                continue  # the same step, name and value again: another process's copy without a prefix
+            if self.step is not None:
+                self.seen[name] = (self.step, value)
+            self.curves.add(name, value, self.step, time)
+
+
+def parse_line(text: str) -> Line | None:
+    """The metrics of one stripped line by the rule, and the step it sets; None for any other line."""
+    if not (":" in text or "=" in text or _STEP_LINE.match(text)):
+        return None
+    head = _STEP_LINE.match(text)
+    if head:
+        steps: dict[str, int] = {}
+        _step(steps, head[1], int(head[2][:18]))
+        rest = text[head.end() :]
+        if not rest.strip(" \t:,|;-"):
+            return Line([], _finest(steps))
+        gap = _AFTER_STEP.match(rest)
+        inner = _pairs(rest[gap.end() :], 1) or _colon(rest[gap.end() :]) if gap else None
+        if inner:
+            return Line(inner.values, inner.step if inner.step is not None and not inner.values else _finest(steps))
+    return _colon(text) or _pairs(text, 2)
+
+
+def _colon(text: str) -> Line | None:
+    """A line that is `name: number`. A name of several words needs a fraction, for counts read like that in prose."""
+    found = _COLON.fullmatch(text)
+    if not found:
+        return None
+    words = found[1].split(" ")
+    value = number(found[2])
+    if value is None or (len(words) > 1 and isinstance(value, int)):
+        return None
+    name = "_".join(words)
+    if _step_name(name):
+        steps: dict[str, int] = {}
+        _step(steps, name, value)
+        return Line([], _finest(steps))
+    return Line([(name, value)]) if _is_metric(name) else None
+
+
+def _pairs(text: str, least: int) -> Line | None:
+    """A line that is `name=number` at least so often, and separators."""
+    values: list[tuple[str, float | int]] = []
+    steps: dict[str, int] = {}
+    position = count = 0
+    while position < len(text):
+        found = _PAIR.match(text, position)
+        value = number(found[2]) if found else None
+        if found is None or value is None:
+            return None
+        count += 1
+        if _step_name(found[1]):
+            _step(steps, found[1], value)
+        elif _is_metric(found[1]):
+            values.append((found[1], value))
+        position = found.end()
+        if position < len(text):
+            gap = _BETWEEN.match(text, position)
+            if gap is None:
+                return None
+            position = gap.end()
+    return Line(values, _finest(steps)) if count >= least and (values or steps) else None
+
+
+def _step_name(name: str) -> bool:
+    return name.lower().replace(" ", "_") in STEP_NAMES
+
+
+def _step(steps: dict[str, int], name: str, value: float | int) -> None:
+    """Note a step, if it is a whole number."""
+    if value == value and abs(value) < 2**62 and value == int(value):
+        steps[name.lower().replace(" ", "_")] = int(value)
+
+
+def _finest(steps: dict[str, int]) -> int | None:
+    return next((steps[name] for name in STEP_NAMES if name in steps), None)
+
+
+def _is_metric(name: str) -> bool:
+    """Whether a name is not one of those that logs print beside numbers that are no results."""
+    lower = name.lower()
+    words = re.split(r"[_ .]", lower)
+    return (
+        lower not in _NOT_METRICS
+        and words[0] not in _NOT_METRICS - {"time", "error", "line"}
+        and words[-1] not in _NOT_LAST
+    )
