@@ -1,0 +1,93 @@
+"""git's configuration, read once, and the identity that git would use."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from git_replicate.git.command import Git
+from git_replicate.git.repository import Layout
+
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0", "")
+
+
+@dataclass(frozen=True, slots=True)
+class GitConfig:
+    """All values of all levels, later ones winning; names are as git prints them (section and key in lower case)."""
+
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def get(self, name: str, default: str = "") -> str:
+        return self.values.get(canonical(name), (default,))[-1]
+
+    def get_all(self, name: str) -> tuple[str, ...]:
+        return self.values.get(canonical(name), ())
+
+    def bool(self, name: str, default: bool = False) -> bool:
+        """A boolean as git reads one; anything else counts as the default."""
+        text = self.values.get(canonical(name), (None,))[-1]
+        if text is None:
+            return default
+        lowered = text.lower()
+        return True if lowered in _TRUE else False if lowered in _FALSE else default
+
+    def section(self, name: str) -> dict[str, tuple[str, ...]]:
+        """`key` or `subsection.key` to values, for every entry of a section."""
+        prefix = name.lower() + "."
+        return {key[len(prefix) :]: values for key, values in self.values.items() if key.startswith(prefix)}
+
+    def identity(self) -> tuple[str, str]:
+        """Name and email as git would take them, or the login name and host; never fails."""
+        login = _login()
+        name = os.environ.get("GIT_AUTHOR_NAME") or self.get("author.name") or self.get("user.name") or login
+        email = os.environ.get("GIT_AUTHOR_EMAIL") or self.get("author.email") or self.get("user.email")
+        email = email or os.environ.get("EMAIL") or f"{login}@{socket.gethostname()}"
+        return _crudless(name) or login, _crudless(email) or f"{login}@localhost"
+
+
+def read_config(layout: Layout | None, directory: str = ".") -> GitConfig:
+    """The configuration in force in a repository (outside of one if None), from one git process."""
+    git = Git(directory) if layout is None else Git(layout.top or layout.git_dir, git_dir=layout.git_dir)
+    done = git.run("read git's configuration", "config", "-z", "--list", "--includes")
+    values: dict[str, list[str]] = {}
+    for entry in os.fsdecode(done.stdout).split("\0"):
+        if entry:
+            name, newline, value = entry.partition("\n")
+            values.setdefault(name, []).append(value if newline else "true")
+    return GitConfig({name: tuple(several) for name, several in values.items()})
+
+
+def canonical(name: str) -> str:
+    """A name as git prints it: section and key in lower case, the subsection as it is."""
+    section, _, rest = name.partition(".")
+    subsection, dot, key = rest.rpartition(".")
+    return f"{section.lower()}{f'.{subsection}' if dot else ''}.{key.lower()}"
+
+
+def pager(layout: Layout | None) -> str:
+    """The pager that git would use, by GIT_PAGER, core.pager, PAGER and git's own default."""
+    git = Git(".") if layout is None else Git(layout.top or layout.git_dir, git_dir=layout.git_dir)
+    return os.fsdecode(git.run("ask for the pager", "var", "GIT_PAGER", accept=(0, 1, 128)).stdout).strip()
+
+
+def _login() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid{os.getuid()}"
+
+
+def _crudless(text: str) -> str:
+    """Text without what git refuses in a name or address: control characters, angle brackets, crud at the ends."""
+    kept = "".join(c for c in text if c.isprintable() and c not in "<>")
+    return kept.strip(" .,:;\"'\\")
+
+
+def replaced(values: Mapping[str, Sequence[str]]) -> GitConfig:
+    """A configuration from literal values, for callers that have none on disk."""
+    return GitConfig({canonical(name): tuple(several) for name, several in values.items()})
