@@ -17,7 +17,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from git_replicate.core.errors import GitError
 from git_replicate.git.command import Git, failure
@@ -29,6 +29,9 @@ OFFLINE: Mapping[str, str] = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",
 }
+
+_DURABLE = ("core.fsync=committed,loose-object", "core.fsyncMethod=batch")
+"""Objects are on disk, at one flush a process, before anything names them (git 2.36; older ones ignore it)."""
 
 _BROKEN_FILTER = re.compile(rb"clean filter '(.+)' failed")
 _PLAIN_ENTRY = (b"H 100", b"H 120")
@@ -132,7 +135,11 @@ def store(git: Git, changes: Changes, add: Iterable[bytes]) -> Stored:
         (raw if _store_raw(git, path, changes.modified.get(path)) else refused).append(path)
     if unmerged := set(refused) & set(changes.conflicted):
         _update(git, "--force-remove", paths=sorted(unmerged))  # no tree can be written with these
-    tree = git.run("write the tree", "write-tree", "--missing-ok", variables=OFFLINE).stdout.decode().strip()
+    tree = (
+        git.run("write the tree", "write-tree", "--missing-ok", variables=OFFLINE, config=_DURABLE)
+        .stdout.decode()
+        .strip()
+    )
     return Stored(Oid(tree), tuple(raw), tuple(refused))
 
 
@@ -268,7 +275,9 @@ def _add(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     batches = [list(paths)] if paths else []
     while batches:
         batch = batches.pop()
-        command = git.command("update-index", "--add", "--remove", "--replace", "--verbose", "-z", "--stdin")
+        command = git.command(
+            "update-index", "--add", "--remove", "--replace", "--verbose", "-z", "--stdin", config=_DURABLE
+        )
         done = subprocess.run(
             command, input=b"\0".join(batch) + b"\0", cwd=git.directory, env={**git.environment(), **OFFLINE},
             capture_output=True, check=False,
@@ -308,7 +317,15 @@ def _store_raw(git: Git, path: bytes, mode: int | None) -> bool:
             _update(git, "--force-remove", paths=[path])
             return False
         with open(full, "rb") as file:
-            done = git.run("store a file's raw bytes", "hash-object", "-w", "--stdin", stdin=file, variables=OFFLINE)
+            done = git.run(
+                "store a file's raw bytes",
+                "hash-object",
+                "-w",
+                "--stdin",
+                stdin=file,
+                variables=OFFLINE,
+                config=_DURABLE,
+            )
     except OSError:
         return False
     if mode is None:
@@ -325,8 +342,3 @@ def _store_raw(git: Git, path: bytes, mode: int | None) -> bool:
 def _trusts_modes(git: Git) -> bool:
     done = git.run("read core.fileMode", "config", "--type=bool", "--get", "core.fileMode", accept=(0, 1))
     return done.stdout.strip() != b"false"
-
-
-def private(git: Git, index: str) -> Git:
-    """The same repository, with another index."""
-    return replace(git, index=index)

@@ -1,0 +1,108 @@
+"""Which files earlier runs wrote, so that later snapshots leave out those that nobody changed since.
+
+One small file a run under `<common git dir>/replicate/written/<worktree>/`, so that runs that end at the same time
+share nothing; when there are many, they are merged into one. Losing them costs nothing but bigger snapshots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from git_replicate.core.paths import unquote_path
+from git_replicate.core.record import WrittenFile
+from git_replicate.git.repository import Layout
+from git_replicate.store.left_out import Stamp
+
+_MERGE_ABOVE = 64  # files
+_KEEP = 50_000  # paths
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def stamp_time(stamp: Stamp) -> datetime:
+    """The time of last change, UTC, to the microsecond, exactly."""
+    return _EPOCH + timedelta(microseconds=stamp.mtime_us)
+
+
+def _folder(layout: Layout) -> str:
+    """Paths are relative to a worktree, so each worktree has its own folder."""
+    linked = layout.git_dir != layout.common_dir
+    name = f"linked-{os.path.basename(layout.git_dir)}" if linked else "main"
+    return os.path.join(layout.common_dir, "replicate", "written", name)
+
+
+def read_written(layout: Layout) -> dict[bytes, Stamp]:
+    """Path to how the last run that wrote it left it."""
+    merged: dict[bytes, Stamp] = {}
+    for _, stamps in _read_all(_folder(layout)):
+        merged.update(stamps)
+    return merged
+
+
+def _read_all(folder: str) -> list[tuple[str, dict[bytes, Stamp]]]:
+    """Every file's content, oldest run first (run ids begin with their time)."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
+            found.append((name, _parse(file.read())))
+    return found
+
+
+def _parse(data: bytes) -> dict[bytes, Stamp]:
+    stamps = {}
+    for line in data.split(b"\0"):
+        size, _, rest = line.partition(b" ")
+        mtime, _, path = rest.partition(b" ")
+        if size.isdigit() and mtime.lstrip(b"-").isdigit() and path:
+            stamps[path] = Stamp(int(size), int(mtime))
+    return stamps
+
+
+def remember(layout: Layout, run: str, written: Iterable[WrittenFile]) -> None:
+    """Remember what a run wrote; a folder that cannot be written is not an error, the next snapshot is only bigger."""
+    stamps = {
+        unquote_path(file.path): Stamp(file.bytes, (file.mtime - _EPOCH) // timedelta(microseconds=1))
+        for file in written
+        if file.mtime is not None and not file.moved_to
+    }
+    if not stamps:
+        return
+    folder = _folder(layout)
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        _write(folder, run, stamps)
+        if len(os.listdir(folder)) > _MERGE_ABOVE:
+            _merge(layout, folder)
+
+
+def _write(folder: str, name: str, stamps: Mapping[bytes, Stamp]) -> None:
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}")
+    with open(temporary, "wb") as file:
+        file.write(b"".join(b"%d %d %s\0" % (s.size, s.mtime_us, path) for path, s in stamps.items()))
+    os.replace(temporary, os.path.join(folder, name))
+
+
+def _merge(layout: Layout, folder: str) -> None:
+    """Put all into the newest file, without what was changed or removed since; two mergers do the same work twice."""
+    found = _read_all(folder)
+    merged: dict[bytes, Stamp] = {}
+    for _, stamps in found:
+        merged.update(stamps)
+    current = {path: stamp for path, stamp in merged.items() if _is_unchanged(layout, path, stamp)}
+    _write(folder, found[-1][0], dict(list(current.items())[-_KEEP:]))
+    for name, _ in found[:-1]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))
+
+
+def _is_unchanged(layout: Layout, path: bytes, stamp: Stamp) -> bool:
+    try:
+        return Stamp.of(os.lstat(os.path.join(os.fsencode(layout.top or ""), path))) == stamp
+    except OSError:
+        return False
