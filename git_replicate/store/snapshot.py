@@ -12,9 +12,10 @@ left out as a whole.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from git_replicate.core.names import RESERVED_FOLDER, RUNS_PREFIX
 from git_replicate.core.paths import quote_path, unquote_path
 from git_replicate.core.record import LeftOut, Submodule, WrittenFile
 from git_replicate.core.settings import SnapshotSettings
-from git_replicate.git.command import Git
+from git_replicate.git.command import LOCAL_VARIABLES, Git
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Commit, Layout, Oid, RefUpdate, Repository, Signature
 from git_replicate.git.scan import Changes, Stored, copy_index, list_again, list_changes, store
@@ -97,7 +98,8 @@ def take_snapshot(repo: Repository, settings: SnapshotSettings, *, scratch: str)
     left_out = hash_large(top, judgement.left_out, _hash_cache(repo.layout))
     covered = judgement.covers()
     embedded = [path for path in changes.nested if path + b"/." not in covered]
-    nested = _snapshot_nested(repo, [*changes.gitlinks], embedded, settings, scratch)
+    with _without_git_variables():
+        nested = _snapshot_nested(repo, [*changes.gitlinks], embedded, settings, scratch)
     stored = store(git, changes, [*judgement.chosen, *nested.commits])
     base, ref = repo.head()
     base_commit = repo.read_commit(base) if base else None
@@ -200,7 +202,7 @@ def _snapshot_nested(
             continue
         name = quote_path(path)
         try:
-            inner = open_repository(os.fsdecode(full))
+            inner = open_repository(os.fsdecode(full), backend="plumbing")
             if inner.layout.common_dir == repo.layout.common_dir:
                 commits += [path] if path in embedded else []  # another worktree of this very repository
                 continue
@@ -221,6 +223,17 @@ def _snapshot_nested(
         left_out += [replace(entry, path=_joined(path, entry.path)) for entry in snapshot.left_out]
         warnings += [f"{name}: {line}" for line in snapshot.warnings]
     return _Nested(tuple(submodules), tuple(left_out), tuple(warnings), scratches, tuple(commits))
+
+
+@contextlib.contextmanager
+def _without_git_variables() -> Iterator[None]:
+    """Hide the variables that name *this* repository (`GIT_DIR`, …) while git looks into others; `-c` settings stay."""
+    names = [name for name in LOCAL_VARIABLES if name in os.environ and not name.startswith("GIT_CONFIG")]
+    hidden = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _joined(folder: bytes, path: str) -> str:
@@ -297,7 +310,9 @@ def scan_end(repo: Repository, snapshot: Snapshot, *, scratch: str) -> EndScan:
     names = [quote_path(path) for path in changed]
     for name, folder in state["nested"].items():
         path = unquote_path(name)
-        inner = scan_end(open_repository(os.fsdecode(os.path.join(top, path))), snapshot, scratch=folder)
+        with _without_git_variables():
+            inner_repo = open_repository(os.fsdecode(os.path.join(top, path)), backend="plumbing")
+            inner = scan_end(inner_repo, snapshot, scratch=folder)
         names += [_joined(path, item) for item in inner.changed]
         written += [replace(item, path=_joined(path, item.path)) for item in inner.written]
     return EndScan(tuple(sorted(names)), tuple(sorted(written, key=lambda item: item.path)))
