@@ -1,0 +1,38 @@
+"""The commands, named once, here: the parser, the man page, the completions and the tests of the docs read this table.
+
+A command is a module with `configure(parser)`, which adds its options, and `execute(options, context)`, which turns
+them into one typed call and returns the exit code. Only the module of the chosen command is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    name: str
+    module: str
+    summary: str
+    group: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("start", "start", "record the code, run a command, record what came out", "record"),
+    Command("finish", "finish", "close a session opened with start --open", "record"),
+    Command("log", "log", "browse runs, newest first", "read"),
+    Command("show", "show", "show one run in full", "read"),
+    Command("diff-params", "diff_params", "what differs in params, seeds and metrics", "read"),
+    Command("diff", "diff", "what differs in code, environment, data and outputs", "read"),
+    Command("collate", "collate", "make a table of many runs", "read"),
+    Command("annotate", "annotate", "tag, comment, archive or invalidate a run", "keep"),
+    Command("rm", "rm", "remove runs, and bring them back", "keep"),
+    Command("status", "status", "live runs of this machine", "keep"),
+    Command("recover", "recover", "finalise the runs whose recorder is gone", "keep"),
+    Command("hooks", "hooks", "install, remove or show the git hooks", "set up"),
+    Command("init", "init", "write replicate.toml and set git up for runs; asks before each", "set up"),
+)
+
+
+def find_command(name: str) -> Command | None:
+    return next((command for command in COMMANDS if command.name == name), None)

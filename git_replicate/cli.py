@@ -1,0 +1,130 @@
+"""The command line: one parser, one error boundary, the exit codes.
+
+Codes: 0 done, 1 a user's error, 2 usage, 3 differs, 70 a bug (with a report file), 130 interrupted. `start` has the
+command's own, or 125 when it could not start it, 126 and 127 for not executable and not found, as `env` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from git_replicate import __version__
+from git_replicate.commands import COMMANDS, Command, find_command
+from git_replicate.console import Console
+from git_replicate.core.errors import ReplicateError, UsageError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+PROGRAM = "git replicate"
+NOT_STARTED = 125
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors given to the one boundary."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"see: {self.prog} -h")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    console = Console()
+    command: Command | None = None
+    try:
+        command = _choose(words)
+        if command is None:
+            console.answer(overview(), page=True)
+            return 0 if words else 2
+        module = load(command)
+        options = build_parser(command, module).parse_args(words[1:])
+        from git_replicate.commands.context import Context
+
+        return int(module.execute(options, Context(console)))
+    except SystemExit as leave:  # argparse's own -h and --version
+        return leave.code if isinstance(leave.code, int) else 0
+    except ReplicateError as error:
+        console.fail(error)
+        return _exit_code(error, command)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader is gone; nothing more may be written, not even by the interpreter's own flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(error, words, console)
+
+
+def _choose(words: Sequence[str]) -> Command | None:
+    """The command named; None to show the overview."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        return None
+    if words[0] == "--version":
+        raise SystemExit(_version())
+    command = find_command(words[0])
+    if command is None:
+        import difflib
+
+        near = difflib.get_close_matches(words[0], [c.name for c in COMMANDS], 1)
+        hint = f"did you mean: {PROGRAM} {near[0]}" if near else f"see: {PROGRAM} -h"
+        raise UsageError(f"there is no command {words[0]!r}", hint)
+    return command
+
+
+def _version() -> int:
+    Console().answer(f"git-replicate {__version__}")
+    return 0
+
+
+def load(command: Command) -> ModuleType:
+    return importlib.import_module(f"git_replicate.commands.{command.module}")
+
+
+def build_parser(command: Command, module: ModuleType) -> Parser:
+    """The parser of one command."""
+    description = command.summary[0].upper() + command.summary[1:] + "."
+    parser = Parser(prog=f"{PROGRAM} {command.name}", description=description, allow_abbrev=False)
+    module.configure(parser)
+    return parser
+
+
+def overview() -> str:
+    """What `git replicate -h` prints."""
+    lines = [f"usage: {PROGRAM} COMMAND [options]", "", "Record every experiment in git, and replicate it.", ""]
+    for group in dict.fromkeys(command.group for command in COMMANDS):
+        lines.append(f"{group}:")
+        lines += [f"  {command.name:<12} {command.summary}" for command in COMMANDS if command.group == group]
+        lines.append("")
+    lines.append(f"Help on one: {PROGRAM} COMMAND -h")
+    return "\n".join(lines)
+
+
+def _exit_code(error: ReplicateError, command: Command | None) -> int:
+    own = getattr(error, "exit_code", None)
+    if isinstance(own, int):
+        return own
+    if command is not None and command.name == "start":
+        return NOT_STARTED
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _report(error: Exception, words: Sequence[str], console: Console) -> int:
+    """A bug: say so in one line and leave what a report needs in a file; 70."""
+    import tempfile
+    import traceback
+
+    from git_replicate.core.secrets import mask_command
+
+    text = "".join(traceback.format_exception(error))
+    with tempfile.NamedTemporaryFile("w", prefix="git-replicate-", suffix=".txt", delete=False) as file:
+        file.write(f"git-replicate {__version__}, Python {sys.version}\n{mask_command(words)}\n\n{text}")
+    summary = f"{type(error).__name__}: {error}"
+    console.fail(ReplicateError(f"this is a bug: {summary}", f"please report it with {file.name}"))
+    return 70

@@ -1,0 +1,146 @@
+"""The terminal: the only file that prints.
+
+Standard output is the answer, standard error is the talk. Text goes out with control characters made visible and
+with anything the terminal's encoding lacks replaced, so that nothing in a record can drive a terminal or end in a
+traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from git_replicate.core.errors import ReplicateError, UserError
+
+if TYPE_CHECKING:
+    from git_replicate.git.config import GitConfig
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def visible(text: str, *, styled: bool = False) -> str:
+    """Text with control characters shown as escapes; colour sequences of our own stay if `styled`."""
+    if not styled:
+        return _CONTROL.sub(_escape, text)
+    pieces = _STYLE.split(text)
+    styles = _STYLE.findall(text)
+    return "".join(_CONTROL.sub(_escape, piece) + style for piece, style in zip(pieces, [*styles, ""], strict=True))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+class Console:
+    """Standard output, standard error and what is known of the terminal behind them."""
+
+    def __init__(self, *, color: bool = False, pager: str = "", prefix: str = "git replicate: ") -> None:
+        self.color = color
+        self._pager = pager
+        self._prefix = prefix
+
+    def configured(self, config: GitConfig) -> Console:
+        """The same console with colour and pager as git's configuration says."""
+        return Console(color=_wants_color(config), pager=_chosen_pager(config), prefix=self._prefix)
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None when the answer does not go to one, and must not be cut."""
+        if not sys.stdout.isatty():
+            return None
+        return shutil.get_terminal_size((80, 24)).columns
+
+    def style(self, text: str, *styles: str) -> str:
+        """Text in colours if the terminal shows them; the text itself is made safe."""
+        text = visible(text)
+        codes = ";".join(_STYLES[style] for style in styles)
+        return f"\x1b[{codes}m{text}\x1b[m" if self.color and codes and text else text
+
+    def answer(self, text: str, *, page: bool = False) -> None:
+        """Write an answer to standard output, through git's pager if it may be long and a person reads it."""
+        text = text if text.endswith("\n") or not text else text + "\n"
+        if page and self._pager and sys.stdout.isatty():
+            self._page(text)
+        else:
+            _write(sys.stdout, text)
+
+    def answer_bytes(self, data: bytes) -> None:
+        """Write bytes to standard output as they are."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def _page(self, text: str) -> None:
+        env = {"LESS": "FRX", "LV": "-c", **os.environ}
+        try:
+            # As git does, the pager setting is a shell command.
+            process = subprocess.Popen(self._pager, shell=True, stdin=subprocess.PIPE, env=env)
+        except OSError:
+            _write(sys.stdout, text)
+            return
+        try:
+            process.communicate(text.encode(errors="replace"))
+        except BrokenPipeError:
+            process.wait()
+
+    def say(self, line: str) -> None:
+        _write(sys.stderr, f"{visible(line, styled=self.color)}\n")
+
+    def warn(self, line: str) -> None:
+        _write(sys.stderr, f"{self._prefix}warning: {visible(line)}\n")
+
+    def fail(self, error: ReplicateError) -> None:
+        """An error in one line, and its hint in another."""
+        _write(sys.stderr, f"{self._prefix}{visible(' '.join(error.message.split()))}\n")
+        if error.hint:
+            _write(sys.stderr, f"hint: {visible(error.hint)}\n")
+
+    def ask(self, question: str, default: str = "") -> str:
+        """A person's answer, or the default when it is empty; `UserError` when nobody is there to answer."""
+        if not sys.stdin.isatty():
+            raise UserError(f"cannot ask for {question}: standard input is not a terminal", "leave out -i")
+        shown = f" [{visible(default)}]" if default else ""
+        _write(sys.stderr, f"{question}{shown}: ")
+        line = sys.stdin.readline()
+        if not line:
+            raise UserError(f"no answer for {question}", "leave out -i")
+        return line.strip() or default
+
+    def confirm(self, question: str) -> bool:
+        """Whether a person says yes; anything else is no."""
+        return self.ask(f"{question} (y/N)").lower() in ("y", "yes")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding, "replace"))
+    stream.flush()
+
+
+def _wants_color(config: GitConfig) -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    setting = (config.get("color.replicate") or config.get("color.ui") or "auto").lower()
+    if setting == "always":
+        return True
+    if setting in ("false", "never", "no", "off", "0"):
+        return False
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _chosen_pager(config: GitConfig) -> str:
+    """git's order: GIT_PAGER, core.pager, PAGER, less; none inside git's own pager."""
+    if os.environ.get("GIT_PAGER_IN_USE"):
+        return ""
+    chosen = (os.environ.get("GIT_PAGER"), config.get("core.pager") or None, os.environ.get("PAGER"), "less")
+    pager = next(value for value in chosen if value is not None)
+    if not config.bool("pager.replicate", True):
+        return ""
+    return "" if pager in ("", "cat") or (pager == "less" and not shutil.which("less")) else pager
