@@ -88,8 +88,9 @@ def copy_index(source: str, target: str) -> None:
 def list_changes(git: Git, *, reserved: bytes = b"") -> Changes:
     """List what differs from `git.index` (a private copy, see `copy_index`); the copy may lose hidden marks."""
     listings = [_start(git, *words) for words in (_DIFFERENCES, _UNTRACKED, _ENTRIES)]
-    differences, untracked, entries = _differences(git, listings[0]), _finish(listings[1]), _finish(listings[2])
-    odd = [entry for entry in entries.split(b"\0") if entry and not entry.startswith(_PLAIN_ENTRY)]
+    # The longest answer first: who waits for a reader makes the others wait.
+    entries, untracked, differences = _finish(listings[2]), _finish(listings[1]), _differences(git, listings[0])
+    odd = _odd_entries(entries)
     if _reveal(git, odd):
         differences = _differences(git, _start(git, *_DIFFERENCES))
     modified, deleted, conflicted = _parse_differences(differences)
@@ -109,7 +110,7 @@ def list_changes(git: Git, *, reserved: bytes = b"") -> Changes:
 def list_again(git: Git) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """What changed since `store` wrote `git.index`, by content, and what is untracked now; no object is stored."""
     listings = [_start(git, *words) for words in (_DIFFERENCES, _UNTRACKED)]
-    differences, untracked = _differences(git, listings[0]), _finish(listings[1])
+    untracked, differences = _finish(listings[1]), _differences(git, listings[0])
     modified, deleted, _ = _parse_differences(differences)
     if modified:
         # Only stat differs for files that were merely touched: let git read them. A filter that fails ends the
@@ -215,6 +216,14 @@ def _parse_differences(text: bytes) -> tuple[dict[bytes, int], tuple[bytes, ...]
             modes[path] = 0 if letter.startswith(b"D") else int(mode, 8)
     present = {path: mode for path, mode in modes.items() if mode}
     return present, tuple(path for path in modes if path not in present), tuple(conflicted)
+
+
+def _odd_entries(entries: bytes) -> list[bytes]:
+    """The entries that are other than plain files and links; usually none, and then nothing is split."""
+    plain = sum(entries.count(b"\0" + kind) + entries.startswith(kind) for kind in _PLAIN_ENTRY)
+    if plain == entries.count(b"\0"):
+        return []
+    return [entry for entry in entries.split(b"\0") if entry and not entry.startswith(_PLAIN_ENTRY)]
 
 
 def _reveal(git: Git, odd: Sequence[bytes]) -> bool:
