@@ -39,13 +39,11 @@ def assemble_log(chunks: Iterable[bytes], *, limit: int = 10_000_000) -> Log:
     held = total = 0
     for part in _collapsed(chunks):
         total += len(part)
-        room = max(half - len(head), 0) if not tail else 0
-        if room:
-            head += part[:room]
-            part = part[room:]
-        if part:
-            tail.append(part)
-            held += len(part)
+        room = half - len(head)
+        head += part[:room]
+        if len(part) > room:
+            tail.append(part[room:])
+            held += len(part) - room
         while tail and held - len(tail[0]) > limit - half:
             held -= len(tail.popleft())
     rest = b"".join(tail)

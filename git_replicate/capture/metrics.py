@@ -34,15 +34,18 @@ _RANK = re.compile(
     r"\s*(?:\[(?:rank|default|process|worker|gpu)?[ _:]?(\d+)\][:>]?"  # [rank1]: of torch and its --tee
     r"|\[\d+,(\d+)\](?:<std(?:out|err)>)?:?"  # [1,0]<stdout>: of mpirun --tag-output
     r"|(?:rank|process|worker)[ _:]?(\d+)\s*[:|]"
-    r"|(\d+):(?=\s))\s*",  # 0: of srun --label
+    r"|(\d+):(?=\s))\s*",  # 0: of srun --label, see _Labels
     re.IGNORECASE,
 )
-_NOT_METRICS = frozenset(
-    "info debug warning warn error critical fatal notice trace note hint usage exit"
-    " eta time date year port pid line version build python torch pytorch torchvision cuda cudnn nccl numpy scipy pandas"
-    " sklearn tensorflow keras jax jaxlib flax transformers lightning pip gcc driver seed epochs rank world_size".split()
-)
-_NOT_LAST = frozenset("version port pid seed size bytes".split())
+_NOT_METRICS = frozenset({
+    "INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "NOTICE", "TRACE", "build", "critical", "cuda",
+    "cudnn", "date", "debug", "driver", "epochs", "eta", "exit", "fatal", "flax", "gcc", "hint", "info", "jax",
+    "jaxlib", "keras", "lightning", "line", "nccl", "note", "notice", "numpy", "pandas", "pid", "pip", "port",
+    "python", "pytorch", "rank", "scipy", "seed", "sklearn", "tensorflow", "time", "torch", "torchvision", "trace",
+    "transformers", "usage", "version", "warn", "warning", "world_size", "year",
+})  # fmt: skip
+"""What logs print beside numbers that are no results: levels, versions, places. Compared as it is and in lower case."""
+_NOT_LAST = frozenset({"version", "port", "pid", "seed", "size", "bytes"})
 
 
 class OutputMetrics:
@@ -245,9 +248,4 @@ def _finest(steps: dict[str, int]) -> int | None:
 def _is_metric(name: str) -> bool:
     """Whether a name is not one of those that logs print beside numbers that are no results."""
     lower = name.lower()
-    words = re.split(r"[_ .]", lower)
-    return (
-        lower not in _NOT_METRICS
-        and words[0] not in _NOT_METRICS - {"time", "error", "line"}
-        and words[-1] not in _NOT_LAST
-    )
+    return not ({name, lower} & _NOT_METRICS) and re.split(r"[_ .]", lower)[-1] not in _NOT_LAST

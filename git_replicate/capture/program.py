@@ -196,6 +196,20 @@ def interpreter_word(command: Sequence[str]) -> str:
     return ""
 
 
+def shell_like(command: Sequence[str]) -> bool:
+    """Whether a command comes down to a shell script or line, or a build tool, that may start anything."""
+    rest = tuple(command)
+    for _ in range(16):
+        base = os.path.basename(rest[0]) if rest else ""
+        if base in _SHELLS or base in ("make", "snakemake", "just", "ninja"):
+            return True
+        inner = _unwrap(rest) if rest else None
+        if inner is None:
+            return False
+        rest = inner.rest
+    return False
+
+
 def _is_python(word: str) -> bool:
     return _PYTHON.fullmatch(os.path.basename(word)) is not None
 

@@ -1,0 +1,101 @@
+"""The distributions installed for an interpreter, read from the names of their metadata folders.
+
+A hundred times faster than `pip freeze`, and it imports and runs nothing of the user's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from git_replicate.core.secrets import mask_text
+
+_EGG = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py\d.*)?")
+
+
+def capture(folders: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """Versions by normalised name, and of what was not installed from an index where it came from.
+
+    `folders` in the order of `sys.path`: of a name found twice the first counts, as for an import.
+    """
+    versions: dict[str, str] = {}
+    origins: dict[str, dict[str, Any]] = {}
+    for folder in folders:
+        own: dict[str, str] = {}
+        try:
+            entries = sorted(os.listdir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            name, version = _distribution(folder, entry)
+            if not name or name in versions:
+                continue
+            own[name] = version
+            if entry.endswith(".dist-info"):
+                origin = _origin(os.path.join(folder, entry, "direct_url.json"))
+            else:
+                origin = {"editable": True} if entry.endswith(".egg-link") else {}
+            if origin:
+                origins[name] = origin
+        versions.update(own)
+    return dict(sorted(versions.items())), dict(sorted(origins.items()))
+
+
+def normalized(name: str) -> str:
+    """A distribution's name as packaging standards compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _distribution(folder: str, entry: str) -> tuple[str, str]:
+    """Name and version of a metadata entry; empty for anything else."""
+    if entry.endswith(".dist-info"):
+        name, _, version = entry[: -len(".dist-info")].rpartition("-")
+        return normalized(name), version
+    if entry.endswith(".egg-link"):
+        return normalized(entry[: -len(".egg-link")]), ""
+    if not entry.endswith(".egg-info"):
+        return "", ""
+    stem = entry[: -len(".egg-info")]
+    found = _EGG.fullmatch(stem)
+    if found:
+        return normalized(found["name"]), found["version"]
+    return normalized(stem), _metadata_version(os.path.join(folder, entry))
+
+
+def _metadata_version(path: str) -> str:
+    """The version in a PKG-INFO, for the old entries whose name has none."""
+    inner = os.path.join(path, "PKG-INFO")
+    try:
+        with open(inner if os.path.isdir(path) else path, "rb") as file:
+            head = file.read(4_096).decode(errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"^Version: *(\S+)", head, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _origin(path: str) -> dict[str, Any]:
+    """What a `direct_url.json` says, without paths of this machine and without credentials."""
+    try:
+        with open(path, "rb") as file:
+            document = json.loads(file.read())
+        url = str(document.get("url", ""))
+        vcs, archive, folder = (document.get(key) or {} for key in ("vcs_info", "archive_info", "dir_info"))
+        origin: dict[str, Any] = {}
+        if not url.startswith("file:"):
+            origin["url"] = mask_text(re.sub(r"//[^/@]*@", "//", url))
+        if "commit_id" in vcs:
+            origin["commit"] = str(vcs["commit_id"])
+        digest = archive.get("hash") or next((f"{k}={v}" for k, v in (archive.get("hashes") or {}).items()), "")
+        if digest:
+            origin["hash"] = str(digest).replace("=", ":", 1)
+        if folder.get("editable"):
+            origin["editable"] = True
+        return origin or {"local": True}
+    except OSError:
+        return {}
+    except (ValueError, AttributeError, TypeError):
+        return {"unreadable": True}

@@ -1,0 +1,293 @@
+"""The Python interpreter that a command will run, found and described without running it where files tell enough.
+
+What decides is the command, the child's PATH and the interpreter's own folders. Only a version that no file tells is
+asked of the interpreter, once, and remembered by the executable's real path and time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from git_replicate.capture.environment import packages
+from git_replicate.capture.program import interpreter_word, shell_like
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?\+?")
+_ASK = (
+    "import sys,platform;print('\\n'.join([platform.python_version(),sys.implementation.name,sys.prefix,"
+    "sys.base_prefix]))"
+)
+_ASK_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """An interpreter's executable as it is started, its prefixes and its version (empty if unknown)."""
+
+    executable: str
+    prefix: str
+    base_prefix: str
+    version: str
+    implementation: str = "cpython"
+    system_packages: bool = True
+    doubts: tuple[str, ...] = field(default=())
+
+
+def capture(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Interpreter and packages of a Python command, empty for another one; and doubts for the person."""
+    executable = find_interpreter(command, directory, environ)
+    if not executable:
+        return {}, []
+    python = describe(executable, directory, environ)
+    if python is None:
+        return {}, [f"the environment of {command[0]!r} could not be read: {executable} could not be run"]
+    versions, origins = packages.capture(package_folders(python, directory, environ))
+    document: dict[str, Any] = {"python": python.version, "implementation": python.implementation}
+    if versions:
+        document["packages"] = versions
+    if origins:
+        document["origins"] = origins
+    return document, list(python.doubts)
+
+
+def find_interpreter(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
+    """The path of the interpreter that a command comes down to; "" if it is not Python's."""
+    if not command:
+        return ""
+    word = interpreter_word(command)
+    if word:
+        return which(word, directory, environ)
+    managed = _managed(command, directory, environ)
+    if managed:
+        return managed
+    script = which(command[0], directory, environ)
+    named = _shebang(script, directory, environ) if script else ""
+    if named:
+        return named
+    if shell_like(command):  # most likely it starts the Python that one gets by typing it
+        return which("python", directory, environ) or which("python3", directory, environ)
+    return ""
+
+
+def which(word: str, directory: str, environ: Mapping[str, str]) -> str:
+    """The executable that a word names in this environment, absolute; "" if there is none."""
+    if "/" in word:
+        path = os.path.join(directory, word)
+        return path if os.access(path, os.X_OK) and not os.path.isdir(path) else ""
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(directory, folder or ".", word)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    return ""
+
+
+def _managed(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
+    """The interpreter behind `uv run`, `poetry run`, `conda run -n` and their like."""
+    tool = os.path.basename(command[0])
+    if "run" not in command[1:]:
+        return ""
+    prefixes: list[str] = []
+    if tool in ("conda", "mamba", "micromamba"):
+        prefixes = _conda_prefixes(command, environ)
+    elif tool in ("uv", "poetry", "pdm", "hatch", "pipenv", "rye", "pixi"):
+        active = environ.get("VIRTUAL_ENV", "")
+        named = environ.get("UV_PROJECT_ENVIRONMENT", "") if tool == "uv" else ""
+        local = (named or ".venv",) if tool != "pixi" else (".pixi/envs/default",)
+        folders = list(_upwards(directory))
+        found = [os.path.join(folder, name) for folder in folders for name in local]
+        prefixes = [*found, active] if tool in ("uv", "pixi") else [active, *found]
+    return next((path for prefix in prefixes if prefix and (path := _in_prefix(prefix))), "")
+
+
+def _in_prefix(prefix: str) -> str:
+    path = os.path.join(prefix, "bin", "python")
+    return path if os.access(path, os.X_OK) else ""
+
+
+def _upwards(directory: str) -> list[str]:
+    folders = [directory]
+    while os.path.dirname(folders[-1]) != folders[-1]:
+        folders.append(os.path.dirname(folders[-1]))
+    return folders
+
+
+def _conda_prefixes(command: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Where the environment named by -n or -p can lie."""
+    for option, value in zip(command, command[1:], strict=False):
+        if option in ("-p", "--prefix"):
+            return [value]
+        if option in ("-n", "--name"):
+            home = os.path.expanduser("~")
+            root = environ.get("MAMBA_ROOT_PREFIX") or os.path.dirname(os.path.dirname(environ.get("CONDA_EXE", "")))
+            roots = [*environ.get("CONDA_ENVS_PATH", "").split(os.pathsep), os.path.join(root, "envs") if root else ""]
+            roots.append(os.path.join(home, ".conda", "envs"))
+            inner = [os.path.join(folder, value) for folder in roots if folder]
+            return [root, *inner] if value == "base" else inner
+    return [environ.get("CONDA_PREFIX", "")]
+
+
+def _shebang(script: str, directory: str, environ: Mapping[str, str]) -> str:
+    """The Python in a script's first line, pip's detour through /bin/sh for long paths included; "" if it is none."""
+    head = _head(script, 1_024).decode(errors="surrogateescape")
+    if not head.startswith("#!"):
+        return ""
+    lines = head.splitlines()
+    words = lines[0][2:].split()
+    if len(lines) > 1 and words[:1] == ["/bin/sh"] and lines[1].startswith("'''exec'"):
+        words = shlex.split(lines[1][len("'''exec'") :].partition(' "$0"')[0]) if '"$0"' in lines[1] else []
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    if not words or not interpreter_word(words[:1]):
+        return ""
+    return which(words[0], directory, environ)
+
+
+def describe(executable: str, directory: str, environ: Mapping[str, str]) -> Interpreter | None:
+    """The facts of an interpreter, from its files if they tell, else from itself; None if it cannot be run."""
+    config = _venv_config(executable)
+    if _head(executable, 2) == b"#!":  # a version manager's shim: only running it tells what it runs
+        return _ask(executable, directory, environ, "")
+    prefix = os.path.dirname(os.path.dirname(executable))
+    if config is None:
+        prefix = os.path.dirname(os.path.dirname(os.path.realpath(executable)))
+        base = prefix
+    else:
+        base = os.path.dirname(os.path.realpath(config.get("home", "")))
+    version = _file_version(executable, base, config)
+    system = config is None or config.get("include-system-site-packages", "false").lower() == "true"
+    if version:
+        kind = "pypy" if "pypy" in os.path.basename(os.path.realpath(executable)) else "cpython"
+        return Interpreter(executable, prefix, base, version, kind, system)
+    found = _ask(executable, directory, environ, os.path.realpath(executable))
+    if found is None or config is None:
+        return found
+    return Interpreter(executable, prefix, found.base_prefix, found.version, found.implementation, system)
+
+
+def _venv_config(executable: str) -> dict[str, str] | None:
+    """The `pyvenv.cfg` beside an executable, or None outside a virtual environment."""
+    for folder in (os.path.dirname(executable), os.path.dirname(os.path.dirname(executable))):
+        text = _head(os.path.join(folder, "pyvenv.cfg"), 8_192).decode(errors="surrogateescape")
+        if text:
+            pairs = (line.partition("=") for line in text.splitlines())
+            return {key.strip().lower(): value.strip() for key, _, value in pairs}
+    return None
+
+
+def _file_version(executable: str, base: str, config: Mapping[str, str] | None) -> str:
+    """The full version, where a file tells it for certain: conda's own record, the headers, or a venv's note of it.
+
+    A venv's note counts only if the interpreter has not been replaced since; the headers of the same minor version.
+    """
+    real = os.path.realpath(executable)
+    minor = re.search(r"(\d+\.\d+)t?$", os.path.basename(real))
+    for name in _listed(os.path.join(base, "conda-meta")):
+        found = re.fullmatch(r"python-(\d+\.\d+\.\d+\w*)-[^-]+\.json", name)
+        if found:
+            return found[1]
+    if minor:
+        text = _head(os.path.join(base, "include", f"python{minor[1]}", "patchlevel.h"), 4_096).decode(errors="replace")
+        written = re.search(r'#define PY_VERSION\s+"([^"]+)"', text)
+        if written and _VERSION.fullmatch(written[1]):
+            return written[1]
+    if config is not None:
+        noted = re.match(r"\d+\.\d+\.\d+", config.get("version_info") or config.get("version") or "")
+        folder = os.path.dirname(os.path.dirname(executable))
+        try:
+            current = os.stat(os.path.join(folder, "pyvenv.cfg")).st_mtime_ns >= os.stat(real).st_mtime_ns
+        except OSError:
+            current = False
+        if noted and current:
+            return noted[0]
+    return ""
+
+
+def _ask(executable: str, directory: str, environ: Mapping[str, str], real: str) -> Interpreter | None:
+    """Ask the interpreter itself; remembered by `real` path, size and time unless that is empty."""
+    key = ""
+    cache = os.path.join(
+        environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "git-replicate", "interpreters.json"
+    )
+    known: dict[str, list[str]] = {}
+    if real:
+        status = os.stat(real)
+        key = f"{executable}|{real}|{status.st_size}|{status.st_mtime_ns}"
+        known = _read_cache(cache)
+        if key in known:
+            version, kind, prefix, base = known[key]
+            return Interpreter(executable, prefix, base, version, kind)
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            [executable, "-I", "-S", "-c", _ASK], cwd=directory, env=dict(environ), stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=_ASK_SECONDS, check=False, text=True, errors="surrogateescape",
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    facts = done.stdout.split("\n")[:4]
+    if done.returncode != 0 or len(facts) < 4:
+        return None
+    if key:
+        _write_cache(cache, {**dict(list(known.items())[-200:]), key: facts})
+    version, kind, prefix, base = facts
+    return Interpreter(executable, prefix, base, version, kind)
+
+
+def _read_cache(path: str) -> dict[str, list[str]]:
+    try:
+        document = json.loads(_head(path, 1_000_000) or b"{}")
+    except ValueError:
+        return {}
+    return {k: v for k, v in document.items() if isinstance(v, list) and len(v) == 4} if document else {}
+
+
+def _write_cache(path: str, known: Mapping[str, list[str]]) -> None:
+    """Replace the cache whole; a home that cannot be written only costs the next run the same question."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        draft = f"{path}.{os.getpid()}"
+        with open(draft, "w", encoding="ascii") as file:
+            json.dump(known, file)
+        os.replace(draft, path)
+    except OSError:
+        return
+
+
+def package_folders(python: Interpreter, directory: str, environ: Mapping[str, str]) -> list[str]:
+    """The folders in which distributions can be installed for an interpreter, in the order of its `sys.path`."""
+    minor = ".".join(python.version.split(".")[:2])
+    folders = [os.path.join(directory, path) for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if python.system_packages and not environ.get("PYTHONNOUSERSITE"):
+        user = environ.get("PYTHONUSERBASE") or os.path.join(environ.get("HOME", ""), ".local")
+        folders.append(os.path.join(user, "lib", f"python{minor}", "site-packages"))
+    prefixes = [python.prefix, *([python.base_prefix] if python.system_packages else [])]
+    for prefix in prefixes:
+        for lib in ("lib", "lib64"):
+            folders.append(os.path.join(prefix, lib, f"python{minor}", "site-packages"))
+            folders.append(os.path.join(prefix, lib, f"pypy{minor}", "site-packages"))
+        if prefix == "/usr":  # Debian's own layout
+            folders.append(f"/usr/local/lib/python{minor}/dist-packages")
+            folders.append("/usr/lib/python3/dist-packages")
+    there = [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]
+    return list({os.path.realpath(folder): folder for folder in reversed(there)}.values())[::-1]
+
+
+def _head(path: str, size: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []

@@ -1,0 +1,92 @@
+"""Hashes of files by their stat, so that an unchanged file is not read again.
+
+Only a cache: where it cannot be opened, read or written, everything is hashed, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from types import TracebackType
+from typing import Final
+
+_RACY_NS: Final = 2_000_000_000
+"""A file changed less than this before it was hashed may change again without a trace: times can be that coarse."""
+_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS hashes (path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER,"
+    " inode TEXT, digest TEXT) WITHOUT ROWID"
+)
+
+
+class StatCache:
+    """A context: lookups inside, what is new is written at its end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        self._new: dict[bytes, tuple[int, int, int, str, str]] = {}
+
+    def __enter__(self) -> StatCache:
+        try:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self._database = sqlite3.connect(self._path, timeout=0.5, isolation_level=None)
+            self._database.execute("PRAGMA synchronous=OFF")
+            self._database.execute(_TABLE)
+        except (sqlite3.Error, OSError):
+            self._close()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._database is not None and self._new:
+            rows = [(os.path.abspath(path), *entry) for path, entry in self._new.items()]
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._database.execute("COMMIT")
+            except sqlite3.Error:
+                self._new = {}  # somebody else writes, or the disk is full: hash again next time
+        self._close()
+
+    def get(self, path: bytes, status: os.stat_result) -> str | None:
+        """The digest of a file with exactly this stat, or None."""
+        if self._database is None:
+            return None
+        query = "SELECT digest FROM hashes WHERE path=? AND size=? AND mtime=? AND ctime=? AND inode=?"
+        key = (os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, _inode(status))
+        try:
+            row = self._database.execute(query, key).fetchone()
+        except sqlite3.Error:
+            self._close()
+            return None
+        return str(row[0]) if row else None
+
+    def put(self, path: bytes, status: os.stat_result, digest: str, began: int) -> None:
+        """Remember a digest that was computed from `began` (ns) on, if no later change can hide behind the stat."""
+        if max(status.st_mtime_ns, status.st_ctime_ns) + _RACY_NS >= began:
+            return
+        try:
+            after = os.stat(path)
+        except OSError:
+            return
+        if (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (
+            status.st_size, status.st_mtime_ns, status.st_ctime_ns,
+        ):  # fmt: skip
+            entry = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, _inode(status), digest)
+            self._new[path] = entry
+
+    @staticmethod
+    def now() -> int:
+        """The clock that file times are compared with, ns since 1970."""
+        return time.time_ns()
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _inode(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
