@@ -142,7 +142,8 @@ def _folder_hash(hashes: Sequence[tuple[bytes, str]]) -> str:
     """BLAKE3 of the lines `name NUL hash LF`, sorted by name."""
     import blake3
 
-    return f"blake3:{blake3.blake3(b''.join(b'%b\0%b\n' % (n, d.encode()) for n, d in hashes)).hexdigest()}"
+    lines = b"".join(b"%b\0%b\n" % (name, digest.encode()) for name, digest in hashes)
+    return f"blake3:{blake3.blake3(lines).hexdigest()}"
 
 
 def _fingerprint(files: Sequence[_File]) -> str:

@@ -1,0 +1,132 @@
+"""`git replicate start`: record the code, run a command, record what came out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import posixpath
+from typing import TYPE_CHECKING, Any
+
+from git_replicate.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from git_replicate.commands.context import Context
+    from git_replicate.execution.plan import Request
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-e", "--experiment", metavar="NAME", default="", help="name of the series (default: the script's name)")
+    add("-m", "--message", metavar="TEXT", default="", help="why this run, in your words")
+    add("-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="set a hyperparameter; repeatable")
+    add("--seed", metavar="SEED", help="a number, auto (the default: drawn and recorded) or none")
+    add("--data", metavar="PATH", action="append", default=[], help="a file or folder the run reads; hashed first")
+    add("--output", metavar="GLOB", action="append", default=[], help="files to keep with the run")
+    add("--metrics", metavar="FILE", action="append", default=[], help="a JSON, TOML, YAML or CSV file of metrics")
+    add("--tag", metavar="TAG", action="append", default=[], help="tag the run; repeatable")
+    add("-i", "--interactive", action="store_true", help="ask for experiment, message, params and seed")
+    add("-q", "--quiet", action="store_true", help="say nothing but errors")
+    add("--strict", action="store_true", help="do not run if the run cannot be recorded in full")
+    add("--open", action="store_true", help="record a session that lasts until `git replicate finish`")
+    add("--no-placeholders", action="store_true", help="leave {name} in the command as it is")
+    add("--new-run", action="store_true", help="a restarted job begins a new run instead of continuing its own")
+    add("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command (default: the configured one)")
+
+
+def execute(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.execution.jobs import become, is_follower
+
+    if is_follower(os.environ) and (command := _words(options)):
+        become(command, os.environ)
+    from git_replicate.execution.run import Place, open_session, start_run
+
+    request = _request(options, context)
+    console = context.console
+    place = Place(
+        repository=context.repository,
+        config=context.config,
+        settings=context.settings,
+        say=(lambda line: None) if request.quiet else console.say,
+        warn=console.warn,
+    )
+    if request.session:
+        record = open_session(request, place)
+        console.answer(f"{record.experiment}/{record.id}")
+        return 0
+    return start_run(request, place)
+
+
+def _words(options: argparse.Namespace) -> list[str]:
+    """The command, without the `--` that may stand before it."""
+    words = list(options.command)
+    return words[1:] if words[:1] == ["--"] else words
+
+
+def _request(options: argparse.Namespace, context: Context) -> Request:
+    """The command line as one value; paths made relative to the top of the worktree."""
+    from git_replicate.capture.params import parse_assignment
+    from git_replicate.execution.plan import Request
+
+    command = _words(options)
+    if not command and not options.open:
+        command = list(context.settings.command)
+        if not command:
+            raise UsageError("no command to run", "git replicate start -- python train.py --lr 0.1")
+    prefix = context.repository.layout.prefix
+    request = Request(
+        command=tuple(command),
+        experiment=options.experiment,
+        message=options.message,
+        params=tuple(parse_assignment(text) for text in options.param),
+        seed=_seed(options.seed),
+        data=tuple(from_top(prefix, path) for path in options.data),
+        outputs=tuple(from_top(prefix, path) for path in options.output),
+        metrics=tuple(from_top(prefix, path) for path in options.metrics),
+        tags=tuple(options.tag),
+        placeholders=not options.no_placeholders,
+        strict=options.strict,
+        quiet=options.quiet,
+        session=options.open,
+        new_run=options.new_run,
+    )
+    return _ask(request, context) if options.interactive else request
+
+
+def _seed(text: str | None) -> int | str | None:
+    if text is None or text in ("auto", "none"):
+        return text
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**32:
+        raise UsageError(f"--seed {text}: not a number from 0 to 4294967295, auto or none", "try: --seed 1")
+    return int(text)
+
+
+def from_top(prefix: str, path: str) -> str:
+    """A path given in the current directory as one relative to the top; absolute ones as they are."""
+    return path if os.path.isabs(path) else posixpath.normpath(posixpath.join(prefix, path))
+
+
+def _ask(request: Request, context: Context) -> Request:
+    """Ask for what a person usually sets, offering what the last run had."""
+    import dataclasses
+
+    from git_replicate.capture.params import parse_assignment
+
+    console = context.console
+    last = _last_run(context)
+    experiment = request.experiment or context.settings.experiment or last.get("experiment", "")
+    answers: dict[str, Any] = {"experiment": console.ask("experiment", experiment)}
+    answers["message"] = console.ask("message", request.message or last.get("message", ""))
+    given = " ".join(f"{name}={value}" for name, value in request.params)
+    words = console.ask("params (name=value …)", given).split()
+    answers["params"] = tuple(parse_assignment(word) for word in words)
+    default = "auto" if request.seed is None else str(request.seed)
+    answers["seed"] = _seed(console.ask("seed", default))
+    return dataclasses.replace(request, **answers)
+
+
+def _last_run(context: Context) -> dict[str, Any]:
+    """Attributes of the newest run, or nothing if there is none."""
+    rows = context.index.select(None, sort=("-started",), limit=1)
+    if not rows:
+        return {}
+    return {name: rows[0].get(name) or "" for name in ("experiment", "message")}

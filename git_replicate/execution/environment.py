@@ -1,0 +1,66 @@
+"""The command as if there were no `git replicate`: its environment, and which program it names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+
+from git_replicate.core.errors import UserError
+from git_replicate.git.command import LOCAL_VARIABLES
+
+_FROM_GIT = (*LOCAL_VARIABLES, "GIT_EXEC_PATH", "GIT_PAGER_IN_USE")
+
+
+class NotExecutableError(UserError):
+    """The command is there but cannot be executed."""
+
+    exit_code = 126
+
+
+class CommandNotFoundError(UserError):
+    """There is no such command."""
+
+    exit_code = 127
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's variables without those that git set for running us.
+
+    git puts its own program folder in front of PATH (and exports it as GIT_EXEC_PATH when it was told one), and
+    sets the variables that `git rev-parse --local-env-vars` lists.
+    """
+    env = {name: value for name, value in environ.items() if name not in _FROM_GIT}
+    first, colon, rest = environ.get("PATH", "").partition(os.pathsep)
+    if colon and _is_git_folder(first):
+        env["PATH"] = rest
+    return env
+
+
+def _is_git_folder(folder: str) -> bool:
+    """Whether this is git's own program folder: no user puts that in front of a PATH."""
+    return os.path.basename(folder.rstrip("/")) == "git-core" and os.path.exists(os.path.join(folder, "git"))
+
+
+def find_command(command: str, env: Mapping[str, str], directory: str) -> str:
+    """The file that a command names, as the shell would find it.
+
+    `CommandNotFoundError` (127) if there is none, `NotExecutableError` (126) if it cannot be executed.
+    """
+    if "/" in command:
+        path = os.path.join(directory, command)
+        if not os.path.exists(path):
+            raise CommandNotFoundError(f"{command}: no such file", "check the path, or the directory you are in")
+        if os.path.isdir(path) or not os.access(path, os.X_OK):
+            hint = "name a program in it" if os.path.isdir(path) else f"chmod +x {command}, or name its interpreter"
+            raise NotExecutableError(f"{command}: not executable", hint)
+        return path
+    found = shutil.which(command, path=env.get("PATH", os.defpath)) if command else None
+    if found:
+        return os.path.join(directory, found)
+    if command and os.path.exists(os.path.join(directory, command)):
+        hint = f"git replicate start -- python {command}" if command.endswith(".py") else f"run it as ./{command}"
+        raise CommandNotFoundError(f"{command}: command not found", f"it is a file here; {hint}")
+    raise CommandNotFoundError(
+        f"{command or '(empty)'}: command not found", "check the spelling, or activate its environment"
+    )

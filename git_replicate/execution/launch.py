@@ -1,0 +1,404 @@
+"""Launching a command and following it: the recorder's side.
+
+The recorder forks a holder, and that the command. Where an output goes to no terminal the command writes straight to
+a spool file, which the recorder follows and passes on; otherwise the holder carries a pseudo-terminal. The command
+is in a process group of its own, so that what is sent to ours - by a terminal, `timeout`, a scheduler - reaches it
+exactly once: through us.
+
+Not handled: what a command's left-over background programs print after its end is neither shown nor recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from git_replicate.capture import machine
+from git_replicate.execution import holder, terminal
+from git_replicate.execution.environment import find_command
+from git_replicate.execution.spool import STREAMS, Spool
+
+_TO_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP)
+_TO_COMMAND = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH)
+_WATCHED = frozenset({*_TO_GROUP, *_TO_COMMAND, signal.SIGCHLD})
+_SAME_SIGNAL_SECONDS = 1.0
+_PIPE_GRACE_SECONDS = 0.5
+_FASTEST, _SLOWEST = 0.001, 0.03
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended. Both exit code and signal are None if nobody saw the end."""
+
+    exit_code: int | None
+    signal: str | None
+    started: datetime
+    finished: datetime
+    seconds: float
+    peak_memory_bytes: int = 0
+    cpu_seconds: float = 0.0
+    interrupted_by: str | None = None
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One spool file and where it is passed on to."""
+
+    name: str
+    file: int
+    target: int
+    length: int = 0
+    broken: float | None = None
+    pipe: bool = False
+
+
+@dataclass(slots=True)
+class _Watch:
+    """The state of the recorder's loop."""
+
+    spool: Spool
+    holder: int
+    reports: int
+    orders: int
+    streams: list[_Stream]
+    events: int
+    began: float
+    full: bool
+    input_terminal: bool
+    modes: list[Any] | None
+    command: int = 0
+    ended: dict[str, Any] | None = None
+    problem: str = ""
+    interrupted_by: str | None = None
+    seen: dict[tuple[int, bool], float] = field(default_factory=dict)
+    peak: int = 0
+    next_look: float = 0.0
+    unread: bytes = b""
+
+
+def launch(command: Sequence[str], *, env: Mapping[str, str], directory: str, spool: Spool) -> Outcome:
+    """Run a command to its end. Raises before anything runs if there is no such command."""
+    program = find_command(command[0], env, directory)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    holder.remember_dispositions()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    started = datetime.now(UTC)
+    try:
+        watch = _fork(_job(program, command, env, directory, spool, mask))
+        try:
+            _follow(watch)
+        finally:
+            if watch.modes is not None and watch.full:
+                terminal.set_modes(0, watch.modes)
+            if watch.input_terminal and terminal.foreground_of(0) not in (None, os.getpgrp()):
+                _without_stopping(0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return _outcome(watch, started)
+
+
+def _job(
+    program: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    directory: str,
+    spool: Spool,
+    mask: Iterable[int],
+) -> holder.Job:
+    """Decide which of the command's files are terminals."""
+    terminals = frozenset(number for number in (1, 2) if os.isatty(number))
+    input_terminal = os.isatty(0) and terminal.in_foreground(0)
+    full = bool(terminals) and input_terminal
+    return holder.Job(
+        program=program,
+        command=tuple(command),
+        env=env,
+        directory=directory,
+        spool=spool,
+        mask=frozenset(mask),
+        terminals=terminals,
+        full=full,
+        joined=_same_file(1, 2),
+        input_terminal=input_terminal and not full,
+        modes=terminal.modes_of(0) if input_terminal else None,
+    )
+
+
+def _same_file(first: int, second: int) -> bool:
+    try:
+        return os.path.sameopenfile(first, second)
+    except OSError:
+        return False
+
+
+def _fork(job: holder.Job) -> _Watch:
+    reports, report = os.pipe()
+    order, orders = os.pipe()
+    spool = job.spool
+    spool.note_process("recorder", os.getpid())
+    files = {}
+    for name, number in zip(STREAMS, (1, 2), strict=True):
+        if number not in job.terminals and not (job.joined and number == 2):
+            files[name] = os.open(spool.path(name), os.O_RDONLY | os.O_CREAT, 0o600)
+    events = os.open(spool.path("events"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    child = os.fork()
+    if child == 0:
+        os.close(reports)
+        os.close(orders)
+        holder.hold(job, report, order)
+    os.close(report)
+    os.close(order)
+    os.set_blocking(reports, False)
+    streams = [_Stream(name, file, 1 if name == "stdout" else 2, pipe=_is_pipe(name)) for name, file in files.items()]
+    return _Watch(
+        spool, child, reports, orders, streams, events, time.monotonic(), job.full, job.input_terminal, job.modes
+    )
+
+
+def _is_pipe(name: str) -> bool:
+    try:
+        return not stat.S_ISREG(os.fstat(1 if name == "stdout" else 2).st_mode)
+    except OSError:
+        return False
+
+
+def _follow(watch: _Watch) -> None:
+    """Pass output and signals on until the holder has gone."""
+    pause = _FASTEST
+    if watch.full:
+        _take_terminal(watch)
+    while True:
+        moved = _pass_on(watch)
+        pause = _FASTEST if moved else min(pause * 1.5, _SLOWEST)
+        info = signal.sigtimedwait(_WATCHED, pause)
+        while info is not None:
+            _handle(watch, info)
+            info = signal.sigtimedwait(_WATCHED, 0)
+        _read_reports(watch)
+        _look_at_memory(watch)
+        if watch.ended is not None or _holder_gone(watch):
+            break
+    while _pass_on(watch):
+        info = signal.sigtimedwait(_WATCHED - {signal.SIGCHLD}, 0)
+        if info is not None and info.si_signo in (signal.SIGINT, signal.SIGTERM):
+            watch.interrupted_by = watch.interrupted_by or machine.signal_name(info.si_signo)
+
+
+def _take_terminal(watch: _Watch) -> None:
+    """The real terminal only carries bytes from now on; the pseudo-terminal does the rest."""
+    terminal.set_raw(0)
+    os.write(watch.orders, b"i")
+
+
+def _pass_on(watch: _Watch) -> bool:
+    """Pass on what the command has written since; whether there was anything."""
+    moved = False
+    for stream in watch.streams:
+        data = os.read(stream.file, _CHUNK)
+        if not data:
+            continue
+        moved = True
+        stream.length += len(data)
+        _note_event(watch, stream.name, len(data))
+        if stream.broken is None:
+            _write(watch, stream, data)
+        elif time.monotonic() - stream.broken > _PIPE_GRACE_SECONDS and watch.command:
+            # It was told that nobody reads, as a pipe would have told it, and goes on writing.
+            stream.broken = time.monotonic()
+            _kill_group(watch, signal.SIGTERM)
+    return moved
+
+
+def _note_event(watch: _Watch, name: str, length: int) -> None:
+    line = f"{name} {length} {time.monotonic() - watch.began:.3f}\n"
+    with contextlib.suppress(OSError):  # a full disk: the order of the streams is lost, the output is not
+        os.write(watch.events, line.encode())
+
+
+def _write(watch: _Watch, stream: _Stream, data: bytes) -> None:
+    """To our own output; while a pipe there is full, signals still get through."""
+    view = memoryview(data)
+    while view:
+        try:
+            if stream.pipe and not select.select([], [stream.target], [], 0.05)[1]:
+                while (info := signal.sigtimedwait(_WATCHED - {signal.SIGCHLD}, 0)) is not None:
+                    _handle(watch, info)
+                continue
+            view = view[os.write(stream.target, view[:4096] if stream.pipe else view) :]
+        except OSError as error:
+            stream.broken = time.monotonic()
+            if error.errno == errno.EPIPE and watch.command:
+                _kill_group(watch, signal.SIGPIPE)
+            return
+
+
+def _handle(watch: _Watch, info: signal.struct_siginfo) -> None:
+    """Give a signal to the command, once."""
+    number = info.si_signo
+    if number == signal.SIGCHLD or _is_double(watch, info):
+        return
+    if number == signal.SIGWINCH and watch.full:
+        os.write(watch.orders, b"w")
+        return
+    if number == signal.SIGCONT:
+        _resume(watch)
+        return
+    if number in (signal.SIGINT, signal.SIGTERM):
+        watch.interrupted_by = machine.signal_name(number)
+    while not watch.command and watch.ended is None and not _holder_gone(watch):
+        select.select([watch.reports], [], [], 0.01)
+        _read_reports(watch)
+    if number in _TO_GROUP:
+        _kill_group(watch, number)
+    elif watch.command:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(watch.command, number)
+
+
+def _is_double(watch: _Watch, info: signal.struct_siginfo) -> bool:
+    """The `git` that runs us passes on what it gets, and a terminal or `timeout` has sent us the same already."""
+    wrapper = info.si_pid == os.getppid() and _is_git(info.si_pid)
+    now = time.monotonic()
+    other = watch.seen.get((info.si_signo, not wrapper))
+    watch.seen[info.si_signo, wrapper] = now
+    return other is not None and now - other < _SAME_SIGNAL_SECONDS and _is_git(os.getppid())
+
+
+def _is_git(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().strip() == b"git"
+    except OSError:
+        return False
+
+
+def _kill_group(watch: _Watch, number: int) -> None:
+    if watch.command and watch.ended is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(watch.command, number)
+
+
+def _read_reports(watch: _Watch) -> None:
+    try:
+        watch.unread += os.read(watch.reports, 1 << 16)
+    except BlockingIOError:
+        return
+    *lines, watch.unread = watch.unread.split(b"\n")
+    for line in lines:
+        message = json.loads(line)
+        watch.command = message.get("started", watch.command)
+        watch.problem = message.get("error", watch.problem)
+        watch.ended = message.get("ended", watch.ended)
+        if "stopped" in message:
+            _stop(watch)
+
+
+def _stop(watch: _Watch) -> None:
+    """The command was stopped: give the terminal back and stop our whole group, as the shell expects."""
+    interactive = watch.full or watch.input_terminal
+    if not interactive:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return
+    if watch.full:
+        os.write(watch.orders, b"o")
+        terminal.set_modes(0, watch.modes)
+    else:
+        _without_stopping(0)
+    os.killpg(0, signal.SIGSTOP)
+
+
+def _without_stopping(descriptor: int) -> None:
+    """Put our own group in the foreground again; from the background the kernel would stop us for it."""
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    terminal.give_foreground(descriptor, os.getpgrp())
+    signal.signal(signal.SIGTTOU, before)
+
+
+def _resume(watch: _Watch) -> None:
+    if watch.full and terminal.in_foreground(0):
+        _take_terminal(watch)
+        os.write(watch.orders, b"w")
+    elif watch.input_terminal and terminal.in_foreground(0):
+        terminal.give_foreground(0, watch.command)
+    _kill_group(watch, signal.SIGCONT)
+
+
+def _look_at_memory(watch: _Watch) -> None:
+    """The largest resident set of the command's main process, looked at ever more rarely.
+
+    What `wait4` says includes the fork before the command was executed, some 40 MB of ours; this does not.
+    """
+    now = time.monotonic() - watch.began
+    if not watch.command or now < watch.next_look:
+        return
+    watch.next_look = now * 1.3 + 0.002
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{watch.command}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"VmHWM:"):
+                watch.peak = max(watch.peak, int(line.split()[1]) * 1024)
+
+
+def _holder_gone(watch: _Watch) -> bool:
+    """Whether the holder was killed; then the command's end can only be seen, not read."""
+    pid, _ = os.waitpid(watch.holder, os.WNOHANG)
+    if not pid:
+        return False
+    _read_reports(watch)
+    while watch.ended is None and watch.spool.alive() == "command":
+        _pass_on(watch)
+        info = signal.sigtimedwait(_WATCHED, _SLOWEST)
+        if info is not None:
+            _handle(watch, info)
+    return True
+
+
+def _outcome(watch: _Watch, started: datetime) -> Outcome:
+    """What the holder saw, or what is left to say without it."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(watch.holder, 0)
+    for descriptor in (watch.reports, watch.orders, watch.events, *(stream.file for stream in watch.streams)):
+        os.close(descriptor)
+    return read_outcome(
+        watch.ended or {}, started, peak=watch.peak, interrupted_by=watch.interrupted_by, problem=watch.problem
+    )
+
+
+def read_outcome(
+    ended: Mapping[str, Any], started: datetime, *, peak: int = 0, interrupted_by: str | None = None, problem: str = ""
+) -> Outcome:
+    """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end."""
+    finished = datetime.fromtimestamp(ended["finished"], UTC) if ended else datetime.now(UTC)
+    number = ended.get("signal") or 0
+    resident = int(ended.get("peak_memory_bytes", 0))
+    return Outcome(
+        exit_code=ended.get("exit_code"),
+        signal=machine.signal_name(number) if number else None,
+        started=started,
+        finished=finished,
+        seconds=max((finished - started).total_seconds(), 0.0),
+        peak_memory_bytes=max(peak, resident if resident > _own_peak() else 0),
+        cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
+        interrupted_by=interrupted_by,
+        problem=problem,
+    )
+
+
+def _own_peak() -> int:
+    """Below this, `wait4` may be speaking of our own fork."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

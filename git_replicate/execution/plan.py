@@ -1,0 +1,91 @@
+"""What a run is to do, decided before anything starts, and kept in its spool.
+
+A plan is all that the end of a run needs to know, so that whoever sees the end - the recorder, `finish`, or
+`recover` after a crash - concludes the run in the same way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from git_replicate.core.settings import Settings
+
+PLAN_FILE = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of one `start`; paths are relative to the top of the worktree."""
+
+    command: tuple[str, ...]
+    experiment: str = ""
+    message: str = ""
+    params: tuple[tuple[str, Any], ...] = ()
+    seed: int | str | None = None
+    data: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    placeholders: bool = True
+    strict: bool = False
+    quiet: bool = False
+    session: bool = False
+    new_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to conclude a run: where its results are, and how much of them to keep."""
+
+    top: str
+    metrics: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    stdout: bool = True
+    outputs: tuple[str, ...] = ()
+    large_bytes: int = 10_000_000
+    keep: str = "all"
+    lfs: bool = False
+    log_bytes: int = 10_000_000
+    tags: tuple[str, ...] = ()
+    session: bool = False
+    environment: str = ""
+    data: str = ""
+
+
+def make_plan(request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes) -> Plan:
+    """Merge what the command line adds to the configuration."""
+    results = settings.results
+    return Plan(
+        top=top,
+        metrics=_united(results.metrics, request.metrics),
+        patterns=results.patterns,
+        stdout=results.stdout,
+        outputs=_united(results.outputs, request.outputs),
+        large_bytes=settings.outputs.large_bytes,
+        keep=settings.outputs.keep,
+        lfs=settings.outputs.lfs,
+        log_bytes=settings.log.bytes,
+        tags=request.tags,
+        session=request.session,
+        environment=environment.decode(),
+        data=data.decode(),
+    )
+
+
+def _united(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def dump_plan(plan: Plan) -> bytes:
+    return json.dumps(dataclasses.asdict(plan)).encode("utf-8", "surrogateescape")
+
+
+def load_plan(text: bytes) -> Plan:
+    """Read a plan back; fields of a newer version are ignored."""
+    values = json.loads(text)
+    names = {f.name for f in dataclasses.fields(Plan)}
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}
+    return Plan(**known)

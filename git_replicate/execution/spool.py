@@ -1,0 +1,161 @@
+"""The folder of a live run: all that is needed to finish its record, whoever does so.
+
+    run.toml       the record as it was when the run started     plan.json      how to conclude the run
+    start          the start commit's id, once it is stored      process.json   who runs it: recorder, holder, command
+    stdout stderr  the raw output                                events         in what order the output came
+    exit.json      how the command ended; written by the holder
+
+Small files appear whole or not at all; `stdout`, `stderr` and `events` only grow. So a kill at any moment leaves a
+folder that can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from git_replicate.capture import machine
+
+Alive = Literal["recorder", "holder", "command", "none", "elsewhere"]
+STREAMS = ("stdout", "stderr")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """One live run's folder."""
+
+    folder: str
+
+    @staticmethod
+    def create(folder: str) -> Spool:
+        """Make the folder, readable by the user alone; `OSError` if that cannot be done."""
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        os.mkdir(folder, 0o700)
+        return Spool(folder)
+
+    @property
+    def run(self) -> str:
+        return os.path.basename(self.folder)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file so that it is seen whole or not at all."""
+        temporary = self.path(f".{name}.{os.getpid()}")
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.rename(temporary, self.path(name))
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            with open(self.path(name), "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A small file's table; empty if it is not there."""
+        text = self.read(name)
+        return dict(json.loads(text)) if text else {}
+
+    def note_process(self, role: str, pid: int) -> None:
+        """Remember a process of the run: recorder, holder or command."""
+        table = self.read_json("process.json") or {"host": machine.host(), "boot_id": machine.boot_id()}
+        table[role] = {"pid": pid, "start": process_start(pid)}
+        self.write("process.json", json.dumps(table).encode())
+
+    def alive(self) -> Alive:
+        """Which of the run's processes is there still; "elsewhere" when another machine runs it."""
+        table = self.read_json("process.json")
+        if table and table.get("host") != machine.host():
+            return "elsewhere"
+        if table.get("boot_id") == machine.boot_id():
+            roles: tuple[Literal["recorder", "holder", "command"], ...] = ("recorder", "holder", "command")
+            for role in roles:
+                if (entry := table.get(role)) and is_alive(entry["pid"], entry["start"]):
+                    return role
+        return "none"
+
+    def output(self) -> Iterator[tuple[str, float | None, bytes]]:
+        """The output in the order it came: stream, seconds since the start (None if nobody looked), bytes.
+
+        What the recorder did not see (it died) comes last, standard output first.
+        """
+        files = {}
+        try:
+            for stream in STREAMS:
+                if os.path.exists(self.path(stream)):
+                    files[stream] = open(self.path(stream), "rb")  # noqa: SIM115
+            for line in (self.read("events") or b"").decode().splitlines():
+                words = line.split()
+                if len(words) == 3 and words[0] in files:
+                    yield words[0], float(words[2]), files[words[0]].read(int(words[1]))
+            for stream, file in files.items():
+                while chunk := file.read(_CHUNK):
+                    yield stream, None, chunk
+        finally:
+            for file in files.values():
+                file.close()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def list_spools(root: str) -> list[Spool]:
+    """The live runs under a root, oldest first; an absent root has none."""
+    try:
+        names = sorted(os.listdir(root))
+    except OSError:
+        return []
+    return [Spool(os.path.join(root, name)) for name in names if not name.startswith(".")]
+
+
+def spool_root(common_dir: str) -> str:
+    return os.path.join(common_dir, "replicate", "spool")
+
+
+def fallback_root(common_dir: str) -> str:
+    """Where spools go when the repository cannot be written: the user's state folder, a folder a repository."""
+    import hashlib
+
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    where = os.fsencode(os.path.realpath(common_dir))
+    name = os.path.basename(os.path.dirname(os.path.realpath(common_dir))) or "repository"
+    return os.path.join(state, "git-replicate", f"{name}-{hashlib.sha256(where).hexdigest()[:12]}")
+
+
+def process_start(pid: int) -> int:
+    """When a process was started, in the kernel's ticks since boot; 0 if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return _portable_start(pid)
+
+
+def _portable_start(pid: int) -> int:
+    if os.path.isdir("/proc/self"):
+        return 0
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).create_time() * 100)
+    except psutil.Error:
+        return 0
+
+
+def is_alive(pid: int, start: int) -> bool:
+    """Whether this very process is there and not a zombie: process ids are used again, start times are not."""
+    if not start or process_start(pid) != start:
+        return False
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return not os.path.isdir("/proc/self")

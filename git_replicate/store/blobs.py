@@ -1,0 +1,86 @@
+"""The store of big files, in git-lfs's own layout: `objects/ab/cd/<sha256>`.
+
+A file is reflinked into it where the file system can, else copied; never hard-linked, since a program may go on
+writing to its own file. Source of layout and pointer: git-lfs's `docs/spec.md`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import Final
+
+DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_FICLONE: Final = 0x40049409
+"""Linux's ioctl that shares a file's blocks, copy on write."""
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file in the store."""
+
+    sha256: str
+    bytes: int
+    path: str
+
+
+def default_store(common_dir: str) -> str:
+    return os.path.join(common_dir, "lfs", "objects")
+
+
+def path_of(store: str, sha256: str) -> str:
+    return os.path.join(store, sha256[:2], sha256[2:4], sha256)
+
+
+def keep(store: str, file: str) -> Kept:
+    """Put a file's present content into the store, once; `OSError` if it cannot be read or stored."""
+    os.makedirs(store, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=".git-replicate-", dir=store)
+    try:
+        with open(file, "rb") as source, os.fdopen(descriptor, "wb") as target:
+            _copy(source.fileno(), target.fileno())
+            target.flush()
+            os.fsync(target.fileno())
+        digest, size = _hash(temporary)
+        final = path_of(store, digest)
+        if os.path.exists(final):
+            os.unlink(temporary)
+        else:
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            os.chmod(temporary, 0o644)
+            os.rename(temporary, final)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return Kept(digest, size, final)
+
+
+def _copy(source: int, target: int) -> None:
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        while data := os.read(source, _CHUNK):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(target, view) :]
+
+
+def _hash(path: str) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size
+
+
+def pointer(kept: Kept) -> bytes:
+    """The git-lfs pointer of a file in the store."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{kept.sha256}\nsize {kept.bytes}\n".encode()

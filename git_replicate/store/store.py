@@ -1,0 +1,327 @@
+"""Records to git and back: a run is one ref, its start and its finish are commits, its record lies in their trees.
+
+    snapshot <- start <- [checkpoints] <- finish        refs/.../<experiment>/<run id> names the newest
+
+`begin` makes the ref, only if it is absent; `finish` moves it forward, only from what it was. All objects are
+flushed before a ref names them. The commits are pure functions of the record and its parts: who and when are the
+record's own user and times. Nothing here starts or knows a process, and nothing here writes notes: `finish` only
+leaves a mark that `notes.write_notes` finds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from git_replicate.core import record as records
+from git_replicate.core.errors import FormatError, GitError, RefMovedError, StorageError, UserError
+from git_replicate.core.names import (
+    RESERVED_FOLDER,
+    RUNS_PREFIX,
+    TRASH_PREFIX,
+    ExperimentName,
+    RunId,
+    parse_run_ref,
+    run_ref,
+    trash_ref,
+)  # fmt: skip
+from git_replicate.core.record import Record, Status
+from git_replicate.git.repository import Commit, Mode, Oid, Repository, Signature, TreeEntry
+from git_replicate.store import blobs
+from git_replicate.store.notes import mark_pending
+from git_replicate.store.objects import (
+    Folder,
+    ObjectWriter,
+    blobs_of,
+    find_entry,
+    place,
+    read_folder,
+    store_commit,
+    tree_path,
+)  # fmt: skip
+
+RUN_FILE = "run.toml"
+ENVIRONMENT_FILE = "environment.toml"
+DATA_FILE = "data.toml"
+CURVES_FILE = "metrics.csv"
+LOG_FILE = "output.log"
+OUTPUTS_FOLDER = "outputs"
+ATTRIBUTES = b"* -text -ident -filter !eol !working-tree-encoding -export-ignore -export-subst\n"
+"""`.gitattributes` of the reserved folder: what is there is checked out as the bytes that were stored."""
+
+_FOLDER = os.fsencode(RESERVED_FOLDER)
+_SUBJECT_COMMAND = 72
+_HEADLINE_METRICS = 4
+_LONGEST_CHAIN = 10_000
+
+
+class SnapshotGoneError(StorageError):
+    """The snapshot's objects were taken away before a ref could hold them: take it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The files that go with a record. Empty, or None, leaves what an earlier commit of the run holds."""
+
+    environment: bytes = b""
+    data: bytes = b""
+    metrics_csv: bytes | str = b""  # the text, or the path of a file that holds it
+    log: bytes | str | None = None  # the same
+    outputs: Mapping[str, str] = field(default_factory=dict)  # path in the record -> file to keep in the tree
+    large: Mapping[str, str] = field(default_factory=dict)  # the same, to keep in the store of big files
+    store: str = ""  # folder of that store; default: git-lfs's own, in the common git directory
+    pointers: bool = False  # put git-lfs pointers of the big files into the tree as well
+    extra: Mapping[str, bytes] = field(default_factory=dict)  # path under the reserved folder -> content
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    experiment: ExperimentName
+    id: RunId
+    ref: str
+    commit: Oid
+
+    @property
+    def name(self) -> str:
+        return f"{self.experiment}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    ref: str
+    commit: Oid
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """The files beside a record; None for one that the run has not."""
+
+    environment: bytes | None
+    data: bytes | None
+    metrics_csv: bytes | None
+    log: bytes | None
+
+
+def begin(
+    repo: Repository, record: Record, snapshot_commit: Oid | None, snapshot_tree: Oid | None, parts: Parts
+) -> Oid:
+    """Store the start of a run and make its ref; the start commit.
+
+    Without a snapshot (it could not be taken) the commit has no parent and holds the record alone. `RefMovedError`:
+    the id is taken, draw another. `SnapshotGoneError`: take the snapshot again.
+    """
+    _require(repo, snapshot_commit, snapshot_tree)
+
+    def build(writer: ObjectWriter) -> Oid:
+        code = repo.read_tree(snapshot_tree) if snapshot_tree else []
+        folder, stored = _folder(repo, writer, record, {}, parts)
+        parents = (snapshot_commit,) if snapshot_commit else ()
+        return _write_commit(writer, stored, code, folder, parents)
+
+    commit = store_commit(repo, build, run_ref(record.experiment, record.id), None, "record the start of the run")
+    _require(repo, snapshot_commit, snapshot_tree)
+    return commit
+
+
+def _require(repo: Repository, *objects: Oid | None) -> None:
+    for oid in objects:
+        if oid is not None and not repo.exists(oid):
+            raise SnapshotGoneError(
+                f"record the start of the run: the snapshot's object {oid[:12]} is gone",
+                "is a git gc --prune=now running here? try again when it has ended",
+            )
+
+
+def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:
+    """Store a later state of the run (its end, or a checkpoint) on top of the newest, and move its ref there.
+
+    If somebody else moved the ref forward meanwhile (a checkpoint, a recovery) the new commit goes on top of theirs,
+    except that a `lost` record never covers one that has ended. If the run was removed meanwhile, it stays removed
+    and its commit in the trash goes forward. A ref that somebody deleted by hand is made again. `RefMovedError` if
+    the ref leads to another run altogether.
+    """
+    for _ in range(_LONGEST_CHAIN):
+        ref, tip = _newest(repo, record, start)
+        if tip is not None and tip != start and record.status is Status.LOST:
+            if read_run(repo, tip).record.status.ended:
+                return tip
+        try:
+            commit = _advance(repo, record, ref, tip, start, parts)
+        except RefMovedError:
+            if _newest(repo, record, start) == (ref, tip):
+                raise
+            continue
+        _mark(repo, record, ref, tip, commit)
+        return commit
+    raise RefMovedError("record the end of the run", "its ref never stays still")
+
+
+def _newest(repo: Repository, record: Record, start: Oid) -> tuple[str, Oid | None]:
+    """The ref that holds the run and its value: the run's own, the trash's, or the run's own that must be made."""
+    for ref in (run_ref(record.experiment, record.id), trash_ref(record.experiment, record.id)):
+        tip = repo.read_ref(ref)
+        if tip is None:
+            continue
+        if not _descends(repo, tip, start):
+            raise RefMovedError("record the end of the run", f"{ref} leads to another run ({tip[:12]})")
+        return ref, tip
+    return run_ref(record.experiment, record.id), None
+
+
+def _descends(repo: Repository, tip: Oid, start: Oid) -> bool:
+    commit: Oid | None = tip
+    for _ in range(_LONGEST_CHAIN):
+        if commit is None or commit == start:
+            break
+        parents = repo.read_commit(commit).parents
+        commit = parents[0] if parents else None
+    return commit == start
+
+
+def _advance(repo: Repository, record: Record, ref: str, tip: Oid | None, start: Oid, parts: Parts) -> Oid:
+    parent = tip or start
+
+    def build(writer: ObjectWriter) -> Oid:
+        entries = repo.read_tree(repo.read_commit(parent).tree)
+        held = find_entry(entries, _FOLDER)
+        base = read_folder(repo, held.oid) if held is not None and held.mode == Mode.TREE else {}
+        folder, stored = _folder(repo, writer, record, base, parts)
+        return _write_commit(writer, stored, entries, folder, (parent,))
+
+    return store_commit(repo, build, ref, tip, "record the end of the run")
+
+
+def _mark(repo: Repository, record: Record, ref: str, tip: Oid | None, commit: Oid) -> None:
+    """Leave word for the next batch of notes: the new commit, the one it replaces, and code that was committed."""
+    if not record.status.ended or ref.startswith(TRASH_PREFIX):
+        return
+    mark_pending(repo.layout.common_dir, [oid for oid in (tip, commit) if oid is not None], ref)
+
+
+def _folder(
+    repo: Repository, writer: ObjectWriter, record: Record, base: Folder, parts: Parts
+) -> tuple[Folder, Record]:
+    """The reserved folder, and the record with what became of its outputs."""
+    folder: Folder = {**base, b".gitattributes": writer.blob(ATTRIBUTES)}
+    files: Mapping[str, bytes | str | None] = {
+        ENVIRONMENT_FILE: parts.environment or None,
+        DATA_FILE: parts.data or None,
+        CURVES_FILE: parts.metrics_csv or None,
+        LOG_FILE: parts.log,
+    }
+    for name, content in files.items():
+        if content is not None:
+            folder[name.encode()] = writer.blob_from(content) if isinstance(content, str) else writer.blob(content)
+    for path, data in blobs_of(parts.extra).items():
+        place(folder, path, writer.blob(data))
+    if parts.outputs or parts.large:
+        folder[OUTPUTS_FOLDER.encode()], record = _outputs(repo, writer, record, parts)
+    folder[RUN_FILE.encode()] = writer.blob(records.dumps(record))
+    return folder, record
+
+
+def _outputs(repo: Repository, writer: ObjectWriter, record: Record, parts: Parts) -> tuple[Folder, Record]:
+    """Keep the outputs; one that cannot be read is not kept, and the record says so."""
+    folder: Folder = {}
+    outputs, missing = dict(record.outputs), list(record.missing)
+    for path, file in (*parts.outputs.items(), *parts.large.items()):
+        entry = outputs.get(path, records.Output())
+        try:
+            if path in parts.outputs:
+                place(folder, tree_path(path), writer.blob_from(file))
+                outputs[path] = replace(entry, kept="tree")
+            else:
+                kept = blobs.keep(parts.store or blobs.default_store(repo.layout.common_dir), file)
+                outputs[path] = replace(entry, kept="store", hash=f"sha256:{kept.sha256}", bytes=kept.bytes)
+                if parts.pointers:
+                    place(folder, tree_path(path), writer.blob(blobs.pointer(kept)))
+        except (OSError, FormatError) as error:
+            if isinstance(error, OSError) and error.errno in blobs.DISK_ERRORS:
+                raise StorageError(f"keep output {path}: {error.strerror}", "df -h .git") from error
+            outputs[path] = replace(entry, kept="no")
+            missing.append(f"output {path}: {getattr(error, 'strerror', None) or error}")
+    return folder, replace(record, outputs=outputs, missing=tuple(dict.fromkeys(missing)))
+
+
+def _write_commit(
+    writer: ObjectWriter, record: Record, code: list[TreeEntry], folder: Folder, parents: tuple[Oid, ...]
+) -> Oid:
+    entries = [entry for entry in code if entry.name != _FOLDER]
+    tree = writer.tree([*entries, TreeEntry(_FOLDER, Mode.TREE, writer.folder(folder))])
+    when = (record.finished if record.status.ended else None) or record.started
+    who = signature(record, when)
+    return writer.commit(Commit(tree, parents, who, who, commit_message(record)))
+
+
+def signature(record: Record, when: datetime | None) -> Signature:
+    """The record's user at a moment, in a form that git takes whatever is configured; UTC."""
+    name = re.sub(r"[\x00-\x1f\x7f<>\ud800-\udfff]+", " ", record.user.name).strip(" .,:;\"'\\")
+    email = re.sub(r"[\x00-\x20\x7f<>\ud800-\udfff]+", "", record.user.email)
+    return Signature(name or "unknown", email or "unknown@localhost", int(when.timestamp()) if when else 0)
+
+
+def commit_message(record: Record) -> str:
+    """What `git log` shows: command, status and headline metrics; then the user's words and the run's name."""
+    command = _line(" ".join(record.command)) or "session"
+    if len(command) > _SUBJECT_COMMAND:
+        command = command[: _SUBJECT_COMMAND - 1] + "…"
+    facts = [f"{_line(name)} {value:.6g}" for name, value in list(record.metrics.items())[:_HEADLINE_METRICS]]
+    paragraphs = [f"{command}: {', '.join([str(record.status), *facts])}"]
+    if record.message.strip():
+        paragraphs.append("\n".join(map(_line, record.message.strip().splitlines())))
+    return "\n\n".join([*paragraphs, f"Run: {record.experiment}/{record.id}"]) + "\n"
+
+
+def _line(text: str) -> str:
+    """Text on one line, without control characters or what is not UTF-8."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+", " ", text).strip()
+
+
+def read_run(repo: Repository, name: str) -> StoredRun:
+    """The run at a ref or a commit; `UserError` if there is none, `FormatError` if it is not readable."""
+    commit = repo.read_ref(name) if name.startswith("refs/") else repo.resolve(name)
+    if commit is None:
+        raise UserError(f"no such run: {name}", "git replicate log")
+    text = next(iter(repo.read_many([f"{commit}:{RESERVED_FOLDER}/{RUN_FILE}"])))
+    if text is None:
+        raise UserError(f"not a run: {name} ({commit[:12]} has no record)", "git replicate log")
+    record = records.loads(text)
+    ref = name if name.startswith(RUNS_PREFIX) else run_ref(record.experiment, record.id)
+    return StoredRun(ref, commit, record)
+
+
+def list_runs(repo: Repository) -> list[RunRef]:
+    """Every run that has a ref, by experiment and id; opens no object, so tombstones are not looked at."""
+    runs = []
+    for ref, commit in repo.list_refs(RUNS_PREFIX):
+        parsed = parse_run_ref(ref)
+        if parsed is not None:
+            runs.append(RunRef(*parsed, ref, commit))
+    return runs
+
+
+def read_files(repo: Repository, commit: Oid) -> RunFiles:
+    names = (ENVIRONMENT_FILE, DATA_FILE, CURVES_FILE, LOG_FILE)
+    return RunFiles(*repo.read_many([f"{commit}:{RESERVED_FOLDER}/{name}" for name in names]))
+
+
+def start_of(repo: Repository, commit: Oid) -> Oid:
+    """The start commit of the run that has this commit: the oldest of its line that holds a record."""
+    for _ in range(_LONGEST_CHAIN):
+        parents = repo.read_commit(commit).parents
+        if not parents or not _holds_record(repo, parents[0]):
+            return commit
+        commit = parents[0]
+    raise FormatError(f"not a run's commit: {commit[:12]} has too long a line of records")
+
+
+def _holds_record(repo: Repository, commit: Oid) -> bool:
+    try:
+        entry = find_entry(repo.read_tree(repo.read_commit(commit).tree), _FOLDER)
+        return entry is not None and find_entry(repo.read_tree(entry.oid), RUN_FILE.encode()) is not None
+    except GitError:  # a shallow clone ends here
+        return False
