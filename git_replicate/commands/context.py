@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from git_replicate.console import Console
 from git_replicate.git.config import GitConfig, read_config
-from git_replicate.git.opening import open_repository
+from git_replicate.git.opening import open_repository, repository_at
 
 if TYPE_CHECKING:
     from git_replicate.core.settings import Settings
@@ -30,6 +30,11 @@ class Context:
     def repository(self) -> Repository:
         """Through git's plumbing: no reader of a few objects pays for importing libgit2."""
         return open_repository(backend="plumbing")
+
+    @cached_property
+    def writer(self) -> Repository:
+        """The same repository for whoever writes many objects: through libgit2 where it can open it."""
+        return repository_at(self.repository.layout)
 
     @cached_property
     def config(self) -> GitConfig:

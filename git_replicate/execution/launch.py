@@ -378,9 +378,13 @@ def _outcome(watch: _Watch, started: datetime) -> Outcome:
 
 
 def read_outcome(
-    ended: Mapping[str, Any], started: datetime, *, peak: int = 0, interrupted_by: str | None = None, problem: str = ""
-) -> Outcome:
-    """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end."""
+    ended: Mapping[str, Any], started: datetime, *, peak: int = 0, interrupted_by: str | None = None, problem: str = "",
+    trusted: bool = False,
+) -> Outcome:  # fmt: skip
+    """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end.
+
+    `peak` is what was seen of the command's memory while it ran; `trusted`: take the holder's figure as it is.
+    """
     finished = datetime.fromtimestamp(ended["finished"], UTC) if ended else datetime.now(UTC)
     number = ended.get("signal") or 0
     resident = int(ended.get("peak_memory_bytes", 0))
@@ -390,7 +394,7 @@ def read_outcome(
         started=started,
         finished=finished,
         seconds=max((finished - started).total_seconds(), 0.0),
-        peak_memory_bytes=max(peak, resident if resident > _own_peak() else 0),
+        peak_memory_bytes=max(peak, resident if trusted or resident > _own_peak() else 0),
         cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
         interrupted_by=interrupted_by,
         problem=problem,

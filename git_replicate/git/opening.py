@@ -24,7 +24,11 @@ def open_repository(directory: str = ".", *, backend: Backend = "auto") -> Repos
 
     "auto" takes libgit2 where it can open the repository, git's plumbing elsewhere.
     """
-    layout = find_layout(directory)
+    return repository_at(find_layout(directory), backend=backend)
+
+
+def repository_at(layout: Layout, *, backend: Backend = "auto") -> Repository:
+    """The repository of a known layout."""
     if backend == "libgit2" or (backend == "auto" and libgit2_can_open(layout)):
         from git_replicate.git.libgit2 import Libgit2Repository
 
