@@ -28,7 +28,36 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _WORDS = frozenset(
-    ["and", "or", "not", "in", "is", "null", "like", "ilike", "regexp", "glob", "between", "true", "false", "case", "when", "then", "else", "end", "cast", "as", "integer", "real", "text", "escape", "collate", "nocase", "isnull", "notnull"]
+    [
+        "and",
+        "or",
+        "not",
+        "in",
+        "is",
+        "null",
+        "like",
+        "ilike",
+        "regexp",
+        "glob",
+        "between",
+        "true",
+        "false",
+        "case",
+        "when",
+        "then",
+        "else",
+        "end",
+        "cast",
+        "as",
+        "integer",
+        "real",
+        "text",
+        "escape",
+        "collate",
+        "nocase",
+        "isnull",
+        "notnull",
+    ]
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
 _MOMENTS = ("started", "finished")
@@ -119,7 +148,7 @@ def quote(value: str) -> str:
 
 def moment(text: str) -> str:
     """A date or time (local unless it says otherwise) as the index keeps times."""
-    return timestamp(datetime.fromisoformat(text.replace("Z", "+00:00")))
+    return timestamp(datetime.fromisoformat(text))
 
 
 def timestamp(when: datetime) -> str:

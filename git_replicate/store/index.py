@@ -210,8 +210,9 @@ class Index:
         columns: dict[str, Any] = {}
         more: dict[str, Any] = {}
         nan: list[str] = []
-        for name, value in _flat(values):
-            if isinstance(value, float) and math.isnan(value):
+        for name, found in _flat(values):
+            value = found
+            if isinstance(found, float) and math.isnan(found):
                 nan.append(name)
                 value = None
             column = self._column(table, name)
@@ -347,6 +348,17 @@ class Index:
         self, where: str | None = None, *, sort: Sequence[str] = ("-started",), limit: int | None = None
     ) -> Iterator[Row]:
         condition = compile_where(where, self.resolve) if where is not None else "1"
+        yield from self._select(condition, sort, limit)
+
+    def matching(self, condition: str) -> list[Row]:
+        """The runs for which a condition in the tables' own SQL holds, newest first."""
+        return list(self._select(condition, ("-started",), None))
+
+    @property
+    def repository(self) -> Repository:
+        return self._repo
+
+    def _select(self, condition: str, sort: Sequence[str], limit: int | None) -> Iterator[Row]:
         order = []
         for name, down in map(parse_sort, sort):
             sql = self.resolve(name).sql
@@ -360,16 +372,17 @@ class Index:
         tail = [("params.more", "params.more"), ("metrics.more", "metrics.more"), ("metrics.nan", "metrics.nan")]
         fields = ", ".join(sql for _, sql in [*shown, *tail])
         query = (
-            f"SELECT {fields} FROM runs JOIN params ON params.rowid = runs.rowid JOIN metrics ON metrics.rowid = runs.rowid"
+            f"SELECT {fields} FROM runs JOIN params ON params.rowid = runs.rowid"
+            " JOIN metrics ON metrics.rowid = runs.rowid"
             f" WHERE runs.unreadable IS NULL AND runs.removed IS NULL AND ({condition})"
             f" ORDER BY {', '.join(order)} LIMIT {-1 if limit is None else int(limit)}"
         )
         keys = [name for name, _ in shown]
         boolean = frozenset(i for i, name in enumerate(keys) if name.startswith("params."))
-        for values in self._run(query, condition):
+        for values in self._run(query):
             yield _row(keys, values, boolean)
 
-    def _run(self, query: str, condition: str) -> Iterator[tuple[Any, ...]]:
+    def _run(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Run a query that may do nothing but read our tables."""
         connection = sqlite3.connect(f"file:{_quoted(self._path)}?mode=ro", uri=True) if self._path else self._db
         connection.create_function("regexp", 2, _regexp, deterministic=True)

@@ -1,0 +1,144 @@
+"""`git replicate collate`: many runs in one table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from git_replicate.commands import _reading
+from git_replicate.core import collate
+from git_replicate.core.errors import UsageError
+from git_replicate.core.table import Table, fold_constants
+
+if TYPE_CHECKING:
+    from git_replicate.commands.context import Context
+    from git_replicate.store.index import Row
+
+_DEFAULT_AGGREGATES = ("mean", "std", "n")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("experiment", metavar="EXPERIMENT", nargs="?", help="only runs of this experiment")
+    _reading.add_choice(parser)
+    add("--columns", metavar="NAMES", help="these columns, separated by commas")
+    add("--group-by", metavar="NAMES", help="one row a group; params: every param but the seed")
+    add("--aggregate", metavar="NAMES", help="of mean, std, n, ci95, min, max, median (default: mean,std,n)")
+    add("--rows", metavar="NAMES", help="pivot: what the rows are")
+    add("--cols", metavar="NAMES", help="pivot: what the columns are")
+    add("--cell", metavar="METRIC", help="pivot: what the cells hold, mean ± std")
+    add("-a", "--all", action="store_true", help="failed, running, invalid, archived and rerun runs as well")
+    _reading.add_output(parser)
+
+
+def execute(options: argparse.Namespace, context: Context) -> int:
+    if bool(options.rows or options.cols) != bool(options.cell):
+        raise UsageError(
+            "--rows, --cols and --cell go together", "--rows params.lr --cols params.depth --cell accuracy"
+        )
+    rows = _choose(options, context)
+    if not rows:
+        context.console.say("no runs to collate" + ("" if options.all else "; --all takes failed ones as well"))
+    columns = _selections(options, context, rows)
+    table = _table(options, context, rows, columns)
+    draws = options.format == "text"
+    grouped = bool(options.group_by or options.cell)
+    _reading.draw(context, options, fold_constants(table) if draws and rows and not options.columns else table)
+    for doubt in collate.doubts(rows) if grouped else ():
+        context.console.say(f"note: {doubt}")
+    return 0
+
+
+def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
+    """The runs that count, and a word on those that do not."""
+    from git_replicate.core.query import quote
+
+    index = context.index
+    parts = [f"experiment = {quote(options.experiment)}"] if options.experiment else []
+    if options.where is not None:
+        parts.append(f"({options.where})" if options.where.strip() else options.where)
+    where = " and ".join(parts) or None
+    rows = index.select(where, sort=options.sort or ["started"], limit=None)
+    _reading.present(context, rows)
+    if not options.all:
+        kept = []
+        left: dict[str, int] = {}
+        for row in rows:
+            reason = _why_not(row)
+            if reason:
+                left[reason] = left.get(reason, 0) + 1
+            else:
+                kept.append(row)
+        if left:
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
+            context.console.say(f"note: left out: {counts} (--all takes them)")
+        rows = kept
+    return rows[: options.limit] if options.limit is not None else rows
+
+
+def _why_not(row: Row) -> str:
+    if row["status"] != "finished":
+        return str(row["status"])
+    return next((name for name, key in _MARKS if row.get(key)), "")
+
+
+_MARKS = (("invalid", "invalid"), ("superseded", "superseded_by"), ("archived", "archived"), ("reruns", "rerun_of"),
+          ("mixed", "mixed"), ("leaked", "leaked"))  # fmt: skip
+
+
+def _names(text: str | None) -> list[str]:
+    """Names separated by commas, those inside brackets left alone."""
+    names, depth, word = [], 0, ""
+    for character in text or "":
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            names.append(word.strip())
+            word = ""
+        else:
+            word += character
+    return [name for name in (*names, word.strip()) if name]
+
+
+def _selections(options: argparse.Namespace, context: Context, rows: Sequence[Row]) -> list[str]:
+    """The full names of the columns asked for; `at(…)` columns are worked out and put into the rows."""
+    from git_replicate.commands.selection import fill_selection
+
+    names = _names(options.columns) + ([options.cell] if options.cell else [])
+    full = []
+    for name in names:
+        if name.startswith("at("):
+            fill_selection(context, rows, name)
+            full.append(f"metrics.{name}")
+        else:
+            full.append(_full(context, name))
+    return full
+
+
+def _full(context: Context, name: str) -> str:
+    """A bare name as the index calls it; an unknown one is an error with a suggestion."""
+    kind = context.index.resolve(name).kind
+    if kind == "param" and not name.startswith("params."):
+        return f"params.{name}"
+    return f"metrics.{name}" if kind == "metric" and not name.startswith("metrics.") else name
+
+
+def _table(options: argparse.Namespace, context: Context, rows: Sequence[Row], columns: Sequence[str]) -> Table:
+    def full(text: str | None) -> list[str]:
+        names = [name if name == "params" else _full(context, name) for name in _names(text)]
+        return collate.group_keys(rows, names, context.settings.params.ignore)
+
+    if options.cell:
+        return collate.pivot(rows, full(options.rows), full(options.cols), columns[-1])
+    if options.group_by:
+        metrics = [name for name in columns if name.startswith("metrics.")] or sorted(
+            {name for row in rows for name in row if name.startswith("metrics.")}
+        )
+        functions = _names(options.aggregate)
+        compact = options.format != "csv" and not options.format.startswith("json") and not functions
+        return collate.aggregate(
+            rows, full(options.group_by), metrics, functions or _DEFAULT_AGGREGATES, compact=compact
+        )
+    if options.aggregate:
+        raise UsageError("--aggregate needs --group-by", "--group-by params")
+    return collate.plain_table(rows, columns or collate.every_column(rows))

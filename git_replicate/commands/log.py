@@ -1,0 +1,80 @@
+"""`git replicate log`: browse runs, newest first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from git_replicate.commands import _reading
+from git_replicate.core.table import Table, fold_constants
+
+if TYPE_CHECKING:
+    from git_replicate.commands.context import Context
+    from git_replicate.store.index import Row
+
+_FRAME = ("run", "status", "age", "experiment")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only runs of this experiment")
+    _reading.add_choice(parser)
+    parser.add_argument("-a", "--all", action="store_true", help="archived runs as well")
+    _reading.add_output(parser)
+
+
+def execute(options: argparse.Namespace, context: Context) -> int:
+    index = context.index
+    where = _condition(options)
+    rows = index.select(where, sort=options.sort or ["-started"], limit=options.limit)
+    _reading.present(context, rows)
+    if options.format in ("json", "jsonl"):
+        from git_replicate.render import json_
+
+        documents = index.documents(rows)
+        text = json_.dump(list(documents)) if options.format == "json" else json_.dump_lines(documents)
+        _reading.put(context, options, text)
+        return 0
+    if not rows:
+        context.console.say("no runs" + (" match" if where else " yet: git replicate start -- python train.py"))
+        return 0
+    table = run_table(rows)
+    _reading.draw(context, options, fold_constants(table, keep=_FRAME[:3]) if options.format == "text" else table)
+    if unreadable := index.unreadable():
+        context.console.say(f"note: {unreadable} runs have a record that this version cannot read")
+    return 0
+
+
+def _condition(options: argparse.Namespace) -> str | None:
+    from git_replicate.core.query import quote
+
+    parts = [] if options.all else ["archived is null"]
+    if options.where is not None:
+        parts.append(f"({options.where})" if options.where.strip() else options.where)
+    if options.experiment:
+        parts.append(f"experiment = {quote(options.experiment)}")
+    return " and ".join(parts) if parts else None
+
+
+def run_table(rows: Sequence[Row]) -> Table:
+    """A line a run: what it is, how it ended, its params and its metrics."""
+    params = sorted({name for row in rows for name in row if name.startswith("params.")})
+    metrics = sorted({name for row in rows for name in row if name.startswith("metrics.")})
+    columns = (*_FRAME, *metrics, *params, "seconds", "tags", "message")
+    return Table(columns, tuple((*_frame(row), *(_cell(row, name) for name in columns[4:])) for row in rows))
+
+
+def _frame(row: Row) -> tuple[Any, ...]:
+    marks = [name for name in ("mixed", "leaked", "archived") if row.get(name)]
+    marks += ["invalid"] if row.get("invalid") else []
+    status = " ".join([row["status"], *(f"({mark})" for mark in marks)])
+    return (_reading.short_id(row["id"]), status, _reading.age(row.get("started")), row["experiment"])
+
+
+def _cell(row: Row, name: str) -> Any:
+    value = row.get(name)
+    if name == "tags" and value:
+        import json
+
+        return ", ".join(json.loads(value))
+    return round(value, 3) if name == "seconds" and value is not None else value

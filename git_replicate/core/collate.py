@@ -1,0 +1,173 @@
+"""From rows of runs to a table: columns, groups, aggregates and pivots.
+
+A row is a run as the index gives it: a flat mapping of `experiment`, `status`, `params.lr`, `metrics.accuracy`.
+Nothing here reads anything; what a table hides - NaN, mixed code, runs with equal curves - it says in its notices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from git_replicate.core import stats
+from git_replicate.core.errors import UserError
+from git_replicate.core.table import Spread, Table
+
+Row = Mapping[str, Any]
+FIRST: Final = ("experiment", "id", "status", "started", "seed")
+NOT_GROUPED: Final = frozenset(
+    [
+        "seed",
+        "random_seed",
+        "random_state",
+        "manual_seed",
+        "device",
+        "cuda",
+        "gpu",
+        "gpus",
+        "num_workers",
+        "workers",
+        "n_jobs",
+        "num_threads",
+        "rank",
+        "local_rank",
+        "world_size",
+        "output",
+        "out",
+        "output_dir",
+        "outdir",
+        "out_dir",
+        "save_dir",
+        "log_dir",
+        "logdir",
+        "run_name",
+        "name",
+        "exp_name",
+        "verbose",
+    ]
+)
+"""Params that do not make two runs different experiments."""
+AGGREGATES: Final[Mapping[str, Callable[[Sequence[float]], Any]]] = {
+    "mean": stats.mean, "std": stats.std, "n": len, "ci95": stats.ci95, "min": min, "max": max, "median": stats.median,
+}  # fmt: skip
+
+
+def every_column(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The columns of a whole table: who and when, then every param and every metric, sorted."""
+    names = {name for row in rows for name in row}
+    params = sorted(name for name in names if name.startswith("params."))
+    metrics = sorted(name for name in names if name.startswith("metrics."))
+    return (*FIRST, *params, *metrics)
+
+
+def plain_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
+    return Table(tuple(columns), tuple(tuple(row.get(name) for name in columns) for row in rows))
+
+
+def group_keys(rows: Sequence[Row], names: Sequence[str], ignore: Sequence[str]) -> list[str]:
+    """The columns to group by: `params` stands for all of them but the seed and those that do not matter."""
+    keys: list[str] = []
+    for name in names:
+        if name == "params":
+            every = sorted({key for row in rows for key in row if key.startswith("params.")})
+            keys += [key for key in every if not _ignored(key.removeprefix("params."), ignore)]
+        else:
+            keys.append(name)
+    return list(dict.fromkeys(keys))
+
+
+def _ignored(name: str, ignore: Sequence[str]) -> bool:
+    return name in ignore or name.rpartition(".")[2].lower() in NOT_GROUPED
+
+
+def group(rows: Sequence[Row], keys: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
+    """Rows by the values of the keys, in the order in which the groups first appear."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    known: dict[str, tuple[Any, ...]] = {}
+    for row in rows:
+        values = tuple(row.get(key) for key in keys)
+        identity = json.dumps([f"{type(value).__name__}:{value}" for value in values])
+        groups.setdefault(known.setdefault(identity, values), []).append(row)
+    return groups
+
+
+def aggregate(
+    rows: Sequence[Row], keys: Sequence[str], metrics: Sequence[str], functions: Sequence[str], *, compact: bool
+) -> Table:
+    """One row a group: its keys, then each metric's aggregates (`metrics.<name>.mean`); `compact`: mean ± std (n)."""
+    for name in functions:
+        if name not in AGGREGATES:
+            raise UserError(f"no aggregate {name!r}", f"there are: {', '.join(AGGREGATES)}")
+    table = []
+    for values, members in group(rows, keys).items():
+        cells = list(values)
+        for metric in metrics:
+            numbers = numbers_of(members, metric)
+            if compact:
+                cells.append(spread(numbers))
+            else:
+                cells += [AGGREGATES[f](numbers) if numbers else (0 if f == "n" else None) for f in functions]
+        table.append(tuple(cells))
+    heads = list(metrics) if compact else [f"{metric}.{f}" for metric in metrics for f in functions]
+    return Table((*keys, *heads), tuple(table), notices=nan_notices(rows, metrics))
+
+
+def spread(numbers: Sequence[float]) -> Spread | None:
+    return Spread(stats.mean(numbers), stats.std(numbers), len(numbers)) if numbers else None
+
+
+def numbers_of(rows: Iterable[Row], metric: str) -> list[float]:
+    values = (row.get(metric) for row in rows)
+    return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+
+
+def pivot(rows: Sequence[Row], row_keys: Sequence[str], column_keys: Sequence[str], cell: str) -> Table:
+    """One line per combination of `row_keys`, one column per combination of `column_keys`, mean ± std in between."""
+    heads = list(group(rows, column_keys))
+    lines = []
+    for values, members in group(rows, row_keys).items():
+        inside = group(members, column_keys)
+        by_text = {_label(column_keys, key): part for key, part in inside.items()}
+        cells = [spread(numbers_of(by_text.get(_label(column_keys, head), []), cell)) for head in heads]
+        lines.append((*values, *cells))
+    names = (*row_keys, *(_label(column_keys, head) for head in heads))
+    return Table(names, tuple(lines), notices=nan_notices(rows, [cell]))
+
+
+def _label(keys: Sequence[str], values: Sequence[Any]) -> str:
+    return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in zip(keys, values, strict=True))
+
+
+def nan_notices(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[str, ...]:
+    notices = []
+    for metric in metrics:
+        count = sum(1 for value in numbers_of(rows, metric) if value != value)
+        if count:
+            notices.append(f"{metric.removeprefix('metrics.')} is NaN in {count} of {len(rows)} runs")
+    return tuple(notices)
+
+
+def doubts(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What makes runs in one table hard to compare: other code, data, environment; equal curves of unequal seeds."""
+    notices = []
+    for name, words in (
+        ("tree", "snapshots of the code"),
+        ("data", "states of the data"),
+        ("environment", "environments"),
+    ):
+        count = len({row.get(name) for row in rows})
+        if count > 1:
+            notices.append(f"the runs have {count} different {words}")
+    curves: dict[str, set[Any]] = {}
+    for row in rows:
+        if row.get("curves") and row.get("seed") is not None:
+            curves.setdefault(row["curves"], set()).add(_seed(row))
+    twins = sum(1 for seeds in curves.values() if len(seeds) > 1)
+    if twins:
+        notices.append(f"{twins} curves are identical in runs of different seeds: does the program use its seed?")
+    return tuple(notices)
+
+
+def _seed(row: Row) -> Any:
+    return row.get("params.seed", row.get("seed"))

@@ -1,0 +1,31 @@
+"""What differs between runs in params, seeds and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from git_replicate.core.table import Table, same
+
+_FRAME = ("status", "seed")
+
+
+def difference_table(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], *, everything: bool) -> Table:
+    """A line a name and a column a run: the params, the seed and the metrics that are not the same in all of them."""
+    names = sorted({name for row in rows for name in row if name.startswith("params.")})
+    metrics = sorted({name for row in rows for name in row if name.startswith("metrics.")})
+    lines = []
+    for name in (*names, *_FRAME, *metrics):
+        values = [row.get(name) for row in rows]
+        if everything or any(not same(value, values[0]) for value in values[1:]):
+            lines.append((name, *values, *([_change(values)] if len(rows) == 2 else [])))
+    return Table(("name", *labels, *(["change"] if len(rows) == 2 else [])), tuple(lines))
+
+
+def _change(values: Sequence[Any]) -> float | int | None:
+    """The second less the first, where both are numbers."""
+    first, second = values
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return None
+    change: float | int = second - first
+    return change

@@ -1,0 +1,146 @@
+"""One run as a person reads it: what ran, how it ended, then each part of the record that holds something."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from git_replicate.core.table import human
+
+Style = Callable[..., str]
+"""(text, style names…) to the text made safe for a terminal, perhaps in colour."""
+_BARS = "▁▂▃▄▅▆▇█"
+_MOST_PACKAGES = 12
+
+
+def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> str:
+    lines = [style(f"run {document['experiment']}/{document['id']}", "yellow")]
+    lines += _pairs(_head(document), style)
+    for title in ("params", "params_unused", "metrics"):
+        values = _flat(document.get(title, {}))
+        if values:
+            lines += ["", style(title.replace("_", " "), "bold"), *_pairs(_annotated(document, title, values), style)]
+    for name, points in curves.items():
+        numbers = [point["value"] for point in points]
+        lines.append(f"  {style(name)}  {sparkline(numbers)}  {len(numbers)} points")
+    for title, text in (("code", _code(document)), ("seeds", _flat(document.get("seeds", {})))):
+        if text:
+            lines += ["", style(title, "bold"), *_pairs(text, style)]
+    lines += _files(document, style)
+    lines += _environment(document.get("environment", {}), style)
+    missing = document.get("missing", [])
+    if missing:
+        lines += ["", style("not complete", "bold"), *(f"  {style(entry)}" for entry in missing)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(document: Mapping[str, Any]) -> dict[str, Any]:
+    status = document["status"] + (f" ({document['reason']})" if document.get("reason") else "")
+    head: dict[str, Any] = {"status": status, "command": shlex.join(document.get("command", [])) or "(session)"}
+    for name in ("message", "directory", "started", "finished"):
+        if name in document:
+            head[name] = local(document[name]) if isinstance(document[name], datetime) else document[name]
+    if "seconds" in document:
+        head["seconds"] = round(document["seconds"], 3)
+    process = document.get("process", {})
+    if process.get("peak_memory_bytes"):
+        head["peak memory"] = f"{process['peak_memory_bytes'] / 1e6:.0f} MB"
+    if process.get("cpu_seconds"):
+        head["cpu seconds"] = round(process["cpu_seconds"], 3)
+    head["by"] = f"{document.get('user', {}).get('name', '')} on {process.get('host', '')}"
+    for name in ("tags", "comment", "invalid", "superseded_by", "rerun_of"):
+        if document.get(name):
+            value = document[name]
+            head[name.replace("_", " ")] = ", ".join(value) if isinstance(value, list) else value
+    return head
+
+
+def local(moment: datetime) -> str:
+    """A time as the person's clock shows it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _annotated(document: Mapping[str, Any], title: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with where they came from."""
+    sources = document.get("params_source" if title == "params" else f"{title}_source", {})
+    return {
+        name: f"{human(value)}{f'  ({sources[name]})' if name in sources else ''}" for name, value in values.items()
+    }
+
+
+def _code(document: Mapping[str, Any]) -> dict[str, Any]:
+    code = document.get("code", {})
+    shown: dict[str, Any] = {"snapshot": code.get("snapshot", "none")}
+    for name in ("base", "branch", "missing"):
+        if code.get(name):
+            shown[name] = code[name]
+    if code.get("dirty"):
+        shown["dirty"] = (
+            "uncommitted changes ran; see: git diff " + f"{code.get('base', '')[:12]} {code['snapshot'][:12]}"
+        )
+    for name in ("changed_during_run", "filter_failed"):
+        if code.get(name):
+            shown[name.replace("_", " ")] = ", ".join(code[name])
+    if code.get("left_out"):
+        shown["left out"] = ", ".join(f"{entry['path']} ({entry['reason']})" for entry in code["left_out"])
+    return shown
+
+
+def _files(document: Mapping[str, Any], style: Style) -> list[str]:
+    lines: list[str] = []
+    outputs = document.get("outputs", {})
+    if outputs:
+        lines += ["", style("outputs", "bold")]
+        for path, entry in outputs.items():
+            lines.append(f"  {style(path)}  {entry.get('bytes', 0)} bytes  kept: {style(entry.get('kept', 'no'))}")
+    if document.get("data"):
+        lines += ["", style("data", "bold")]
+        lines += [
+            f"  {style(name)}  {style(str(entry.get('hash', 'no hash')))}" for name, entry in document["data"].items()
+        ]
+    if document.get("files"):
+        names = [entry["path"] for entry in document["files"]]
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        lines += ["", style("written, not kept", "bold"), f"  {style(', '.join(names[:10]))}{more}"]
+    return lines
+
+
+def _environment(environment: Mapping[str, Any], style: Style) -> list[str]:
+    if not environment:
+        return []
+    packages = environment.get("packages", {})
+    facts = {name: value for name, value in _flat(environment).items() if not name.startswith("packages.")}
+    lines = ["", style("environment", "bold"), *_pairs(facts, style)]
+    if packages:
+        names = [f"{name} {value}" for name, value in packages.items() if isinstance(value, str)]
+        more = f" and {len(packages) - _MOST_PACKAGES} more" if len(packages) > _MOST_PACKAGES else ""
+        lines.append(f"  packages  {style(', '.join(names[:_MOST_PACKAGES]))}{more}")
+    return lines
+
+
+def _pairs(values: Mapping[str, Any], style: Style) -> list[str]:
+    width = max((len(name) for name in values), default=0)
+    return [f"  {style(name.ljust(width))}  {style(human(value))}" for name, value in values.items()]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """A curve in one line of block characters; NaN and infinities are gaps."""
+    step = max(len(values) / width, 1)
+    sampled = [values[min(int(i * step), len(values) - 1)] for i in range(min(width, len(values)))]
+    finite = [value for value in sampled if value == value and abs(value) != float("inf")]
+    if not finite:
+        return " " * len(sampled)
+    low, span = min(finite), (max(finite) - min(finite)) or 1.0
+    return "".join(_BARS[round((v - low) / span * 7)] if v == v and abs(v) != float("inf") else " " for v in sampled)
