@@ -17,8 +17,8 @@ from git_replicate.capture.documents import read_document
 from git_replicate.capture.program import find_program, program_name
 from git_replicate.capture.values import fit, flatten, nest, placeholder_text, typed
 from git_replicate.core.errors import UsageError, UserError
-from git_replicate.core.settings import NamedData
 from git_replicate.core.secrets import MASK, is_secret_name, mask_command, mask_text
+from git_replicate.core.settings import NamedData
 
 __all__ = ["Params", "capture_params", "fill_placeholders", "parse_assignment", "placeholders", "program_name"]
 
