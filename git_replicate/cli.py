@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.answer(overview(), page=True)
             return 0 if words else 2
         module = load(command)
-        options = build_parser(command, module).parse_args(words[1:])
+        options = build_parser(command, module).parse_args(words[1:] if command.name == "start" else _joined(words[1:]))
         from git_replicate.commands.context import Context
 
         return int(module.execute(options, Context(console)))
@@ -76,6 +76,19 @@ def _choose(words: Sequence[str]) -> Command | None:
         hint = f"did you mean: {PROGRAM} {near[0]}" if near else f"see: {PROGRAM} -h"
         raise UsageError(f"there is no command {words[0]!r}", hint)
     return command
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """The words with `--sort -accuracy` as one: argparse would take the name for an option."""
+    joined: list[str] = []
+    for position, word in enumerate(words):
+        if word == "--":
+            return [*joined, *words[position:]]
+        if joined and joined[-1] == "--sort" and word.startswith("-"):
+            joined[-1] = f"--sort={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _version() -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
+from git_replicate.core.collate import every_column, plain_table
 from git_replicate.core.table import Table, fold_constants
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if not rows:
         context.console.say("no runs" + (" match" if where else " yet: git replicate start -- python train.py"))
         return 0
-    table = run_table(rows)
-    _reading.draw(context, options, fold_constants(table, keep=_FRAME[:3]) if options.format == "text" else table)
+    if options.format == "text":
+        _reading.draw(context, options, fold_constants(run_table(rows), keep=_FRAME[:3]))
+    else:
+        _reading.draw(context, options, plain_table(rows, every_column(rows)))
     if unreadable := index.unreadable():
         context.console.say(f"note: {unreadable} runs have a record that this version cannot read")
     return 0
@@ -60,7 +63,7 @@ def run_table(rows: Sequence[Row]) -> Table:
     """A line a run: what it is, how it ended, its params and its metrics."""
     params = sorted({name for row in rows for name in row if name.startswith("params.")})
     metrics = sorted({name for row in rows for name in row if name.startswith("metrics.")})
-    columns = (*_FRAME, *metrics, *params, "seconds", "tags", "message")
+    columns = (*_FRAME, *params, *metrics, "seconds", "tags", "message")
     return Table(columns, tuple((*_frame(row), *(_cell(row, name) for name in columns[4:])) for row in rows))
 
 

@@ -22,7 +22,9 @@ _SHAPES: Final[tuple[tuple[str, bytes, tuple[bytes, ...]], ...]] = (
     ("AWS access key", rb"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?![A-Za-z0-9])", (b"AKIA", b"ASIA", b"ABIA", b"ACCA")),
     ("GitHub token", rb"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})",
      (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_")),
-    ("GitLab token", rb"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[\w-]{20,}", (b"glpat-", b"gldt-", b"glrt-", b"glcbt-", b"glptt-", b"glft-", b"glimt-", b"glagent-", b"gloas-", b"glsoat-")),
+    ("GitLab token", rb"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[\w-]{20,}", (
+         b"glpat-", b"gldt-", b"glrt-", b"glcbt-", b"glptt-", b"glft-", b"glimt-", b"glagent-", b"gloas-", b"glsoat-",
+     )),
     ("Slack token", rb"(?:xox[abeoprs]-[0-9A-Za-z-]{10,}|xapp-\d-[0-9A-Za-z-]{10,})", (b"xox", b"xapp-")),
     ("Slack webhook", rb"https://hooks\.slack\.com/(?:services|workflows)/[\w/+-]{20,}", (b"hooks.slack.com",)),
     ("Hugging Face token", rb"(?:hf|api_org)_[A-Za-z0-9]{30,}", (b"hf_", b"api_org_")),

@@ -146,9 +146,9 @@ def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:
     """
     for _ in range(_LONGEST_CHAIN):
         ref, tip = _newest(repo, record, start)
-        if tip is not None and tip != start and record.status is Status.LOST:
-            if read_run(repo, tip).record.status.ended:
-                return tip
+        lost = tip is not None and tip != start and record.status is Status.LOST
+        if lost and tip is not None and read_run(repo, tip).record.status.ended:
+            return tip
         try:
             commit = _advance(repo, record, ref, tip, start, parts)
         except RefMovedError:

@@ -6,6 +6,7 @@ asked of the interpreter, once, and remembered by the executable's real path and
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -118,7 +119,7 @@ def _upwards(directory: str) -> list[str]:
 
 def _conda_prefixes(command: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """Where the environment named by -n or -p can lie."""
-    for option, value in zip(command, command[1:], strict=False):
+    for option, value in itertools.pairwise(command):
         if option in ("-p", "--prefix"):
             return [value]
         if option in ("-n", "--name"):
