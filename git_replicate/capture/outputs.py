@@ -36,10 +36,33 @@ class Collected:
     notices: tuple[str, ...] = ()
 
 
+def stamp_files(patterns: Sequence[str], top: str) -> dict[str, tuple[int, int, int]]:
+    """Time (ns), size and inode of every file that the patterns name now, by path relative to `top`.
+
+    Taken before a run, it tells later which of them the run has written: clocks are too coarse for that.
+    """
+    stamps: dict[str, tuple[int, int, int]] = {}
+    for path in _matches(patterns, top, []):
+        try:
+            status = os.stat(os.path.join(top, path))
+        except OSError:
+            continue
+        stamps[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return stamps
+
+
+def is_unwritten(path: str, top: str, stamps: Mapping[str, Sequence[int]]) -> bool:
+    """Whether a file is as it was when the stamps were taken."""
+    if path not in stamps:
+        return False
+    return stamp_files([glob.escape(path)], top).get(path) == tuple(stamps[path])
+
+
 def collect_outputs(
     patterns: Sequence[str],
     top: str,
     *,
+    before: Mapping[str, Sequence[int]] | None = None,
     large_bytes: int = 10_000_000,
     keep: str = "all",
     since: float | None = None,
@@ -47,8 +70,9 @@ def collect_outputs(
     """Match names, globs (`**` too) and folders relative to `top`; hash every file; decide where it is kept.
 
     Up to `large_bytes` a file goes into the tree, above into the store; with `keep` "hash" nowhere. A file last
-    changed before `since` (the run's start, seconds since 1970) is not this run's: left out with a notice, as is one
-    that cannot be read. A file outside the worktree is hashed and not kept.
+    changed before `since` (the run's start, seconds since 1970), or that is still as `before` (see `stamp_files`)
+    has it, is not this run's: left out with a notice, as is one that cannot be read. A file outside the worktree is
+    hashed and not kept.
     """
     outputs: dict[str, Output] = {}
     tree: dict[str, str] = {}
@@ -63,7 +87,9 @@ def collect_outputs(
             if not stat.S_ISREG(status.st_mode):
                 notices.append(f"output {shown}: not a regular file")
                 continue
-            if since is not None and status.st_mtime < since - _CLOCK_SLACK:
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            unwritten = before is not None and tuple(before.get(path, ())) == stamp
+            if unwritten or (since is not None and status.st_mtime < since - _CLOCK_SLACK):
                 old += 1
                 if old <= 3:
                     notices.append(f"output {shown}: not written by this run")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from git_replicate.capture.log import assemble_log
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
 from git_replicate.capture.metrics import OutputMetrics
-from git_replicate.capture.outputs import Collected, collect_outputs
+from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
 from git_replicate.core import record as records
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.launch import Outcome
@@ -139,6 +139,9 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
     since = record.started.timestamp() if record.started else None
     sources = []
     for path in find_metrics_files(plan.metrics, plan.top):
+        if is_unwritten(path, plan.top, plan.before):
+            notices.append(f"metrics {path}: not written by this run")
+            continue
         curves, notice = read_metrics_file(os.path.join(plan.top, path), shown=path, since=since)
         sources.append((path, curves))
         if notice:
@@ -152,7 +155,9 @@ def _outputs(plan: Plan, record: Record) -> Collected:
     if not plan.outputs:
         return Collected()
     since = record.started.timestamp() if record.started else None
-    return collect_outputs(plan.outputs, plan.top, large_bytes=plan.large_bytes, keep=plan.keep, since=since)
+    return collect_outputs(
+        plan.outputs, plan.top, before=plan.before, large_bytes=plan.large_bytes, keep=plan.keep, since=since
+    )
 
 
 def _united(first: tuple[str, ...], second: list[str]) -> tuple[str, ...]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from git_replicate.capture.outputs import stamp_files
 from git_replicate.core.settings import Settings
 
 PLAN_FILE = "plan.json"
@@ -53,17 +55,21 @@ class Plan:
     session: bool = False
     environment: str = ""
     data: str = ""
+    before: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The result files that were there before the run: time, size and inode."""
 
 
 def make_plan(request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes) -> Plan:
     """Merge what the command line adds to the configuration."""
     results = settings.results
+    metrics = _united(results.metrics, request.metrics)
+    outputs = _united(results.outputs, request.outputs)
     return Plan(
         top=top,
-        metrics=_united(results.metrics, request.metrics),
+        metrics=metrics,
         patterns=results.patterns,
         stdout=results.stdout,
-        outputs=_united(results.outputs, request.outputs),
+        outputs=outputs,
         large_bytes=settings.outputs.large_bytes,
         keep=settings.outputs.keep,
         lfs=settings.outputs.lfs,
@@ -72,6 +78,7 @@ def make_plan(request: Request, settings: Settings, *, top: str, environment: by
         session=request.session,
         environment=environment.decode(),
         data=data.decode(),
+        before=stamp_files(_united(metrics, outputs), top),
     )
 
 
