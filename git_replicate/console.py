@@ -105,12 +105,12 @@ class Console:
     def ask(self, question: str, default: str = "") -> str:
         """A person's answer, or the default when it is empty; `UserError` when nobody is there to answer."""
         if not sys.stdin.isatty():
-            raise UserError(f"cannot ask for {question}: standard input is not a terminal", "leave out -i")
+            raise UserError(f"cannot ask ({question}): standard input is not a terminal", "answer by options: see -h")
         shown = f" [{visible(default)}]" if default else ""
         _write(sys.stderr, f"{question}{shown}: ")
         line = sys.stdin.readline()
         if not line:
-            raise UserError(f"no answer for {question}", "leave out -i")
+            raise UserError(f"no answer ({question})", "answer by options: see -h")
         return line.strip() or default
 
     def confirm(self, question: str) -> bool:

@@ -16,6 +16,7 @@ from git_replicate.capture.metric_files import Metrics, find_metrics_files, merg
 from git_replicate.capture.metrics import OutputMetrics
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
 from git_replicate.core import record as records
+from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.launch import Outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
@@ -24,6 +25,7 @@ from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.notes import write_notes
 from git_replicate.store.snapshot import EndScan, remember_written
 from git_replicate.store.store import Parts, begin, finish
+from git_replicate.store.tested import remember_tree
 
 START_FILE = "start"
 RUN_FILE = "run.toml"
@@ -70,6 +72,8 @@ def conclude_run(
     record = replace(record, outputs=collected.outputs, missing=_united(record.missing, notices))
     record = replace(record, files=tuple(f for f in record.files if f.path not in collected.outputs))
     finish(repo, record, start, replace(parts, outputs=collected.tree, large=collected.store, pointers=plan.lfs))
+    if record.code.tree:
+        remember_tree(repo.layout, record.code.tree, run_ref(record.experiment, record.id))
     remember_written(repo, record.id, scan.written if scan else ())
     spool.remove()
     write_notes(repo)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from git_replicate.git.command import Git
+from git_replicate.git.command import QUIET_CONFIG, Git
 from git_replicate.git.repository import Layout
 
 _TRUE = ("true", "yes", "on", "1")
@@ -53,10 +53,11 @@ def read_config(layout: Layout | None, directory: str = ".") -> GitConfig:
     git = Git(directory) if layout is None else Git(layout.top or layout.git_dir, git_dir=layout.git_dir)
     done = git.run("read git's configuration", "config", "-z", "--list", "--includes")
     values: dict[str, list[str]] = {}
-    for entry in os.fsdecode(done.stdout).split("\0"):
-        if entry:
-            name, newline, value = entry.partition("\n")
-            values.setdefault(name, []).append(value if newline else "true")
+    entries = [entry for entry in os.fsdecode(done.stdout).split("\0") if entry]
+    # What we set on our own command line comes last, and is not the user's.
+    for entry in entries[: -len(QUIET_CONFIG)]:
+        name, newline, value = entry.partition("\n")
+        values.setdefault(name, []).append(value if newline else "true")
     return GitConfig({name: tuple(several) for name, several in values.items()})
 
 
@@ -91,3 +92,9 @@ def _crudless(text: str) -> str:
 def replaced(values: Mapping[str, Sequence[str]]) -> GitConfig:
     """A configuration from literal values, for callers that have none on disk."""
     return GitConfig({canonical(name): tuple(several) for name, several in values.items()})
+
+
+def add_value(layout: Layout, name: str, value: str) -> None:
+    """Add a value to the repository's own configuration; only ever called for what the user has agreed to."""
+    git = Git(layout.top or layout.git_dir, git_dir=layout.git_dir)
+    git.run(f"set {name}", "config", "--local", "--add", name, value)

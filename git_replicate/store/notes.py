@@ -12,6 +12,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from git_replicate.core.errors import GitError, RefLockedError, RefMovedError, StorageError
 from git_replicate.core.names import NOTES_REF, RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
@@ -20,6 +21,7 @@ from git_replicate.git.repository import Commit, Oid, RefUpdate, Repository, Sig
 from git_replicate.git.trees import read_path
 from git_replicate.store.lock import try_lock
 from git_replicate.store.note_tree import list_notes, read_note, write_notes_tree
+from git_replicate.store.tested import entry_of, merge_note, read_records, runs_of_tree
 
 _PENDING = "notes-pending"
 _TIP = "notes-tip"
@@ -90,6 +92,7 @@ def _write_batch(repo: Repository, folder: str) -> None:
         due.update(dict.fromkeys(commits[:-1]))
         if blob := _record_blob(repo, commits[-1]):
             due[commits[-1]] = blob
+    due.update(_code_notes(repo, [commits[-1] for commits in marks.values()]))
     tip = put_notes(repo, due, f"notes of {len(marks)} run{'s' * (len(marks) != 1)}")
     _write_whole(os.path.join(folder, _TIP), (tip or "").encode())
     for name, commits in marks.items():
@@ -98,6 +101,17 @@ def _write_batch(repo: Repository, folder: str) -> None:
         with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
             if file.read().split() == commits:
                 os.unlink(path)
+
+
+def _code_notes(repo: Repository, ended: Sequence[Oid]) -> dict[Oid, Oid | None]:
+    """The notes on commits of the user's own history that these runs tested as they were."""
+    tested: dict[Oid, list[Mapping[str, Any]]] = {}
+    for _, record in read_records(repo, ended):
+        code = record.code
+        if code.snapshot and code.snapshot == code.base and not code.dirty and not code.mixed:
+            tested.setdefault(Oid(code.base), []).append(entry_of(record))
+    known = read_notes(repo, tested)
+    return {commit: repo.write_blob(merge_note(known.get(commit), runs)) for commit, runs in tested.items()}
 
 
 def _remembered_tip(folder: str) -> str | None:
@@ -161,6 +175,16 @@ def _now() -> int:
 def note_code(repo: Repository, commit: Oid, text: bytes) -> None:
     """Set the note on a commit of the user's own history: which runs tested it."""
     put_notes(repo, {commit: repo.write_blob(text)}, "note on tested code")
+
+
+def note_tested(repo: Repository, commit: Oid) -> int:
+    """Note on a commit which ended runs tested its tree; how many there are."""
+    tree = repo.read_commit(commit).tree
+    records = (record for _, record in read_records(repo, runs_of_tree(repo.layout, tree)))
+    found = [entry_of(record) for record in records if record.status.ended]
+    if found:
+        note_code(repo, commit, merge_note(read_notes(repo, [commit]).get(commit), found))
+    return len(found)
 
 
 def read_notes(repo: Repository, commits: Iterable[Oid], ref: str = NOTES_REF) -> dict[Oid, bytes]:
