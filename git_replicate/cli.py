@@ -7,6 +7,7 @@ command's own, or 125 when it could not start it, 126 and 127 for not executable
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, NoReturn
 from git_replicate import __version__
 from git_replicate.commands import COMMANDS, Command, find_command
 from git_replicate.console import Console
-from git_replicate.core.errors import ReplicateError, UsageError
+from git_replicate.core.errors import ReplicateError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 PROGRAM = "git replicate"
 NOT_STARTED = 125
+_STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,12 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReplicateError as error:
         console.fail(error)
         return _exit_code(error, command)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         # The reader is gone; nothing more may be written, not even by the interpreter's own flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRORS:
+            return _report(error, words, console)
+        console.fail(StorageError(f"{error.strerror}: {error.filename or 'the repository'}", "df -h . ~"))
+        return NOT_STARTED if command is not None and command.name == "start" else 1
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:
         return _report(error, words, console)
 

@@ -37,7 +37,10 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         _reading.put(context, options, text)
         return 0
     if not rows:
-        context.console.say("no runs" + (" match" if where else " yet: git replicate start -- python train.py"))
+        context.console.say(
+            "no runs"
+            + (" match" if options.where or options.experiment else " yet: git replicate start -- python train.py")
+        )
         return 0
     if options.format == "text":
         _reading.draw(context, options, fold_constants(run_table(rows), keep=_FRAME[:3]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from git_replicate.capture import machine
@@ -37,6 +37,9 @@ from git_replicate.git.repository import Repository
 from git_replicate.store.annotations import annotate
 from git_replicate.store.snapshot import EndScan, Snapshot, scan_end, take_snapshot
 from git_replicate.store.store import Parts, begin
+
+_ROOM = 1 << 16
+"""Bytes that a spool must have room for; less, and what the command prints would fail as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ def prepare(request: Request, place: Place) -> Prepared:
         place.warn(warning)
     now = datetime.now(UTC)
     spool, run, missing = _make_spool(place, now, strict=request.strict)
+    if missing:
+        place = replace(place, warn=lambda line: None)  # one warning says it all
     snapshot, code = _snapshot(place, spool, strict=request.strict)
     record = Record(
         id=run,
@@ -133,8 +138,7 @@ def prepare(request: Request, place: Place) -> Prepared:
     plan = make_plan(request, settings, top=top, environment=environment, data=data)
     added = {RUN_VARIABLE: f"{record.experiment}/{record.id}", **seed_environment(seeds)}
     prepared = Prepared(record, plan, command, {**environ, **added}, spool, snapshot)
-    _begin(prepared, place, strict=request.strict)
-    return prepared
+    return _begin(prepared, place, strict=request.strict)
 
 
 def _seeds(request: Request, settings: Settings) -> Seeds:
@@ -171,35 +175,51 @@ def _experiment(request: Request, settings: Settings, command: tuple[str, ...]) 
 
 def _make_spool(place: Place, now: datetime, *, strict: bool) -> tuple[Spool, RunId, tuple[str, ...]]:
     """A folder for the live run, in the repository or, if that cannot be written, in the user's state folder."""
-    common_dir = place.repository.layout.common_dir
     run = new_run_id(now, secrets.token_bytes(4))
     try:
-        return Spool.create(os.path.join(spool_root(common_dir), run)), run, ()
+        return _roomy_spool(os.path.join(spool_root(place.repository.layout.common_dir), run)), run, ()
     except OSError as error:
         problem = f"the repository cannot be written ({error.strerror})"
     if strict:
         raise StorageError(f"record the run: {problem}", "make room for it, or run without --strict")
-    folder = os.path.join(fallback_root(common_dir), run)
+    return _fallback_spool(place, run, problem), run, (problem,)
+
+
+def _roomy_spool(folder: str) -> Spool:
+    """A spool with some room to write in; `OSError` where there is none."""
+    spool = Spool.create(folder)
     try:
-        spool = Spool.create(folder)
+        spool.write("room", bytes(_ROOM))
+        os.unlink(spool.path("room"))
+    except OSError:
+        spool.remove()
+        raise
+    return spool
+
+
+def _fallback_spool(place: Place, run: RunId, problem: str) -> Spool:
+    folder = os.path.join(fallback_root(place.repository.layout.common_dir), run)
+    try:
+        spool = _roomy_spool(folder)
     except OSError as error:
         raise StorageError(
             f"record the run: {problem}, nor can {os.path.dirname(folder)} ({error.strerror})", "df -h . ~"
         ) from error
     place.warn(f"{problem}; the record waits in {folder} until: git replicate recover")
-    return spool, run, (problem,)
+    return spool
 
 
 def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | None, Code]:
     """The code as it is now; a snapshot that cannot be stored is said and recorded, and the run goes on."""
     try:
         snapshot = take_snapshot(place.repository, place.settings.snapshot, scratch=spool.folder)
-    except (GitError, StorageError) as error:
+    except (GitError, StorageError, OSError) as error:
         if strict:
             raise
-        place.warn(f"the code could not be recorded: {error.message}")
+        place.warn(f"the code could not be recorded: {error}")
         head, branch = place.repository.head()
-        return None, Code(base=head or "", branch=branch or "", missing=error.message)
+        name = (branch or "").removeprefix("refs/heads/")
+        return None, Code(base=head or "", branch=name, missing=str(error))
     for line in snapshot.warnings:
         place.warn(line)
     return snapshot, Code(
@@ -214,25 +234,40 @@ def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | N
     )
 
 
-def _begin(prepared: Prepared, place: Place, *, strict: bool) -> None:
+def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:
     """Store the start of the run; if that cannot be done the spool alone holds it until the end."""
-    spool, plan = prepared.spool, prepared.plan
     try:
-        spool.write(PLAN_FILE, dump_plan(plan))
-        spool.write(RUN_FILE, records.dumps(prepared.record))
-        spool.note_process("recorder", os.getpid())
-        snapshot = prepared.snapshot
+        _write_spool(prepared)
+    except OSError as error:
+        prepared.spool.remove()
+        problem = f"the repository cannot be written ({error.strerror})"
+        if strict:
+            raise StorageError(f"record the run: {problem}", "make room for it, or run without --strict") from error
+        spool = _fallback_spool(place, prepared.record.id, problem)
+        prepared = replace(prepared, spool=spool, snapshot=None)
+        _write_spool(prepared)
+        place = replace(place, warn=lambda line: None)
+    spool, plan, snapshot = prepared.spool, prepared.plan, prepared.snapshot
+    try:
         code = (snapshot.commit, snapshot.tree) if snapshot else (None, None)
         parts = Parts(environment=plan.environment.encode(), data=plan.data.encode())
         start = begin(place.repository, prepared.record, code[0], code[1], parts)
         spool.write(START_FILE, start.encode())
         if plan.tags:
-            annotate(place.repository, start, tags=plan.tags)
+            annotate(place.repository, start, tags=plan.tags, actor=place.config.identity())
     except (GitError, StorageError, OSError) as error:
         if strict:
             spool.remove()
             raise
-        place.warn(f"the run is not in the repository yet: {error}; its record waits in {spool.folder}")
+        place.warn(f"the run is not in the repository yet ({error}); its record waits in {spool.folder}")
+    return prepared
+
+
+def _write_spool(prepared: Prepared) -> None:
+    spool = prepared.spool
+    spool.write(PLAN_FILE, dump_plan(prepared.plan))
+    spool.write(RUN_FILE, records.dumps(prepared.record))
+    spool.note_process("recorder", os.getpid())
 
 
 def _conclude(prepared: Prepared, place: Place, outcome: Outcome) -> Record:
@@ -241,8 +276,7 @@ def _conclude(prepared: Prepared, place: Place, outcome: Outcome) -> Record:
     try:
         ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=scan)
     except (GitError, StorageError, OSError) as error:
-        place.warn(f"the end of the run is not in the repository yet: {error}")
-        place.warn(f"it is kept in {prepared.spool.folder}; to store it: git replicate recover")
+        place.warn(f"the run is kept in {prepared.spool.folder} ({error}); to store it: git replicate recover")
         return with_outcome(prepared.record, outcome)
     for notice in ended.notices:
         place.warn(notice)

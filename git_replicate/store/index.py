@@ -147,10 +147,8 @@ class Index:
         current = {ref: oid for ref, oid in refs.items() if parse_run_ref(ref)}
         try:
             self._update(current, annotations, stamp)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) and "readonly" not in str(error):
-                raise
-            # Somebody else is writing, or nobody may: work on a copy of our own.
+        except sqlite3.OperationalError:
+            # Somebody else is writing, nobody may, or the disk is full: work on a copy of our own.
             copy = sqlite3.connect(":memory:", isolation_level=None)
             self._db.backup(copy)
             self._db.close()
