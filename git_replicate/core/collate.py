@@ -81,15 +81,14 @@ def _ignored(name: str, ignore: Sequence[str]) -> bool:
     return name in ignore or name.rpartition(".")[2].lower() in NOT_GROUPED
 
 
-def group(rows: Sequence[Row], keys: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
-    """Rows by the values of the keys, in the order in which the groups first appear."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    known: dict[str, tuple[Any, ...]] = {}
+def group(rows: Sequence[Row], keys: Sequence[str]) -> list[tuple[tuple[Any, ...], list[Row]]]:
+    """Rows by the values of the keys, in the order in which the groups first appear; true, 1 and "1" are three."""
+    groups: dict[str, tuple[tuple[Any, ...], list[Row]]] = {}
     for row in rows:
         values = tuple(row.get(key) for key in keys)
         identity = json.dumps([f"{type(value).__name__}:{value}" for value in values])
-        groups.setdefault(known.setdefault(identity, values), []).append(row)
-    return groups
+        groups.setdefault(identity, (values, []))[1].append(row)
+    return list(groups.values())
 
 
 def aggregate(
@@ -100,7 +99,7 @@ def aggregate(
         if name not in AGGREGATES:
             raise UserError(f"no aggregate {name!r}", f"there are: {', '.join(AGGREGATES)}")
     table = []
-    for values, members in group(rows, keys).items():
+    for values, members in group(rows, keys):
         cells = list(values)
         for metric in metrics:
             numbers = numbers_of(members, metric)
@@ -124,11 +123,10 @@ def numbers_of(rows: Iterable[Row], metric: str) -> list[float]:
 
 def pivot(rows: Sequence[Row], row_keys: Sequence[str], column_keys: Sequence[str], cell: str) -> Table:
     """One line per combination of `row_keys`, one column per combination of `column_keys`, mean ± std in between."""
-    heads = list(group(rows, column_keys))
+    heads = [values for values, _ in group(rows, column_keys)]
     lines = []
-    for values, members in group(rows, row_keys).items():
-        inside = group(members, column_keys)
-        by_text = {_label(column_keys, key): part for key, part in inside.items()}
+    for values, members in group(rows, row_keys):
+        by_text = {_label(column_keys, key): part for key, part in group(members, column_keys)}
         cells = [spread(numbers_of(by_text.get(_label(column_keys, head), []), cell)) for head in heads]
         lines.append((*values, *cells))
     names = (*row_keys, *(_label(column_keys, head) for head in heads))

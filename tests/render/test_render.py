@@ -1,0 +1,59 @@
+"""Every format escapes what its readers would take for something else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from git_replicate.core.table import Table
+from git_replicate.render import renderer, text
+
+NASTY = Table(("a|b", "<b>", "x"), (("=1+1", "<script>", math.nan), ("a\x1b[31m", "|_$", None)), notices=())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.text(), st.floats(), st.none() | st.integers()), max_size=4))
+def test_csv_comes_back_as_it_was(rows: list[tuple[str, float, int | None]]) -> None:
+    table = Table(("t", "f", "i"), tuple(rows))
+    back = list(csv.reader(io.StringIO(renderer("csv")(table), newline="")))
+    assert back[0] == ["t", "f", "i"]
+    for (word, number, whole), cells in zip(rows, back[1:], strict=True):
+        assert cells[0].removeprefix("'") == word.removeprefix("'") or cells[0] == word
+        assert repr(number) == cells[1]
+        assert cells[2] == ("" if whole is None else str(whole))
+
+
+def test_csv_starts_no_formula() -> None:
+    assert renderer("csv")(NASTY).splitlines()[1].startswith("'=1+1,")
+
+
+def test_json_has_words_for_what_json_lacks() -> None:
+    found = json.loads(renderer("json")(Table(("a",), ((math.nan,), (-math.inf,), (None,)))))
+    assert found == [{"a": "nan"}, {"a": "-inf"}, {"a": None}]
+
+
+@pytest.mark.parametrize("name", ["markdown", "html", "latex"])
+def test_no_format_passes_control_characters_or_markup(name: str) -> None:
+    drawn = renderer(name)(NASTY)
+    assert "\x1b" not in drawn
+    assert "<script>" not in drawn
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=4), st.integers(10, 60))
+def test_a_persons_table_fits_and_holds_no_control_characters(cells: list[str], width: int) -> None:
+    table = Table(tuple(f"c{i}" for i in range(len(cells))), (tuple(cells),))
+    drawn = text.render(table, width=width)
+    assert not any(ord(c) < 32 and c != "\n" for c in drawn)
+    assert len(drawn.split("\n")) <= 4
+    assert all(len(line) <= width for line in drawn.split("\n")[:2]) or width < 8 * len(cells)
+
+
+def test_what_goes_to_a_file_is_not_cut() -> None:
+    assert "y" * 500 in text.render(Table(("a",), (("y" * 500,),)), width=None)
