@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from git_replicate.core.record import Best
@@ -98,20 +98,29 @@ class Curves:
         """The extremes of each metric, with the step of the first point that has them; NaN only if all are."""
         return dict(self._best)
 
-    def without(self, metrics: Mapping[str, object]) -> Curves:
-        """The points of all other metrics."""
+    def without(self, metrics: Collection[str]) -> Curves:
+        """The points of all other metrics; the very same object if that is all."""
+        if not any(metric in self._last for metric in metrics):
+            return self
         rest = Curves(names=self._most_names, points=self._most_points)
         rest.overflow, rest.thinned = self.overflow, self.thinned
-        rest.extend(point for point in self if point.metric not in metrics)
-        for metric, value in self._last.items():  # thinned points count in the summary
-            if metric not in metrics:
-                rest._last[metric] = value
-                rest._best[metric] = self._best[metric]
+        rest._take(self, [metric for metric in self._last if metric not in metrics])
         return rest
 
-    def extend(self, points: Iterator[Point] | Curves) -> None:
-        for point in points:
-            self.add(point.metric, point.value, point.step, point.time)
+    def unite(self, other: Curves) -> None:
+        """Add the points of `other`, whose metrics are none of ours."""
+        self.overflow += other.overflow
+        self.thinned += other.thinned
+        self._take(other, list(other._last))
+
+    def _take(self, other: Curves, metrics: Collection[str]) -> None:
+        wanted = set(metrics)
+        for point in other:
+            if point.metric in wanted:
+                self.add(point.metric, point.value, point.step, point.time)
+        for metric in metrics:  # points beyond the limit are not there, but count in the summary
+            if metric in self._index:
+                self._last[metric], self._best[metric] = other._last[metric], other._best[metric]
 
     def csv(self) -> bytes:
         """The text of `metrics.csv`: RFC 4180 with \\n; an absent step or time is an empty cell."""

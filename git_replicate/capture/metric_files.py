@@ -50,11 +50,8 @@ def merge_metrics(
     source: dict[str, str] = {}
     merged = Curves()
     for origin, curves in chosen:
-        part = curves.without(source) if source else curves
-        if not source:
-            merged = part
-        else:
-            merged.extend(part)
+        part = curves.without(source)
+        merged.unite(part)
         source.update(dict.fromkeys(part.names, origin))
     names = sorted(source)
     last, best = merged.last(), merged.best()
@@ -71,7 +68,7 @@ def find_metrics_files(patterns: Sequence[str], top: str) -> list[str]:
     found: dict[str, None] = {}
     for pattern in patterns:
         matches = sorted(glob.glob(pattern, root_dir=top, recursive=True)) if glob.has_magic(pattern) else []
-        found.update(dict.fromkeys(matches or [pattern]))
+        found.update(dict.fromkeys(os.path.normpath(path) for path in matches or [pattern]))
     return list(found)
 
 

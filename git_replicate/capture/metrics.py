@@ -31,12 +31,13 @@ _STEP_LINE = re.compile(rf"[\[(]?({_STEP_WORD})[ \t]*[:=#]?[ \t]*[\[(]?(\d+)(?:\
 _AFTER_STEP = re.compile(r"\s*[:|,;-]\s*|\s+")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _RANK = re.compile(
-    r"\s*(?:\[(?:rank|default|process|worker|gpu)?[ _:]?(\d+)\][:>]?"  # [rank1]: of torch and its --tee
+    r"\[(?:rank|default|process|worker|gpu)[ _:]?(\d+)\]:?"  # [rank1]: of torch, [default1]: of its --tee
     r"|\[\d+,(\d+)\](?:<std(?:out|err)>)?:?"  # [1,0]<stdout>: of mpirun --tag-output
-    r"|(?:rank|process|worker)[ _:]?(\d+)\s*[:|]"
-    r"|(\d+):(?=\s))\s*",  # 0: of srun --label, see _Labels
+    r"|(?:rank|process|worker)[ _:]?(\d+)\s*[:|]",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"\[?(\d{1,9})(?:\]:?|:)(?=\s)")
+"""`3:` of srun --label and `[3]` of mpiexec -prepend-rank, which also is how people number items."""
 _NOT_METRICS = frozenset({
     "INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "NOTICE", "TRACE", "build", "critical", "cuda",
     "cudnn", "date", "debug", "driver", "epochs", "eta", "exit", "fatal", "flax", "gcc", "hint", "info", "jax",
@@ -62,6 +63,9 @@ class OutputMetrics:
         self._unfinished: dict[str, bytes] = {}
         self._too_long: set[str] = set()
         self._ranks: dict[int, _Rank] = {}
+        self._labelled: dict[int, _Rank] = {}
+        self._label = -1
+        self._growing = True
 
     def feed(self, data: bytes, *, time: float | None = None, stream: str = "stdout") -> None:
         """Take more output; `time` is when it came, in seconds since the run's start."""
@@ -86,20 +90,21 @@ class OutputMetrics:
                 self.feed(b"\n", time=time, stream=stream)
 
     def curves(self) -> Curves:
-        """The points so far, of each metric those of the lowest rank that printed it."""
+        """The points so far, of each metric those of the lowest rank that printed it.
+
+        Bare numbers in front of lines are taken for ranks only if one of them came back: numbers that only grow count
+        items (epochs, folds), and then these lines are no metrics.
+        """
+        ranks = self._ranks if self._growing else {**self._labelled, **self._ranks}
         owners: dict[str, int] = {}
-        for rank in sorted(self._ranks):
-            for name in self._ranks[rank].curves.names:
+        for rank in sorted(ranks):
+            for name in ranks[rank].curves.names:
                 owners.setdefault(name, rank)
         found = Curves(names=MOST_NAMES)
-        for rank in sorted(self._ranks):
-            mine = self._ranks[rank].curves
-            foreign = {name: None for name in mine.names if owners[name] != rank}
-            part = mine.without(foreign) if foreign else mine
-            if not found:
-                found = part
-            else:
-                found.extend(part)
+        for rank in sorted(ranks):
+            mine = ranks[rank].curves
+            foreign = [name for name in mine.names if owners[name] != rank]
+            found.unite(mine.without(foreign))
         return found
 
     def notices(self) -> tuple[str, ...]:
@@ -116,17 +121,19 @@ class OutputMetrics:
         if "\x1b" in text:
             text = _ESCAPE.sub("", text)
         text = text.strip()
-        label = _RANK.match(text)
-        rank = -1
+        label = _RANK.match(text) or _LABEL.match(text)
+        ranks, rank = self._ranks, -1
         if label:
             rank = int(next(group for group in label.groups() if group is not None)[:9])
+            ranks = self._ranks if label.re is _RANK else self._labelled
             text = text[label.end() :].strip()
-        if not text:
-            return
         found = self._searched(text) or (parse_line(text) if self._rule else None)
         if found is None:
             return
-        self._ranks.setdefault(rank, _Rank()).take(found, time)
+        if ranks is self._labelled:
+            self._growing = self._growing and rank > self._label
+            self._label = rank
+        ranks.setdefault(rank, _Rank()).take(found, time)
 
     def _searched(self, text: str) -> Line | None:
         """What the patterns find in a line."""

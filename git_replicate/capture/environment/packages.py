@@ -13,6 +13,7 @@ from typing import Any
 
 from git_replicate.core.secrets import mask_text
 
+_SEPARATORS = re.compile(r"[-_.]+")
 _EGG = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py\d.*)?")
 
 
@@ -26,10 +27,12 @@ def capture(folders: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str,
     for folder in folders:
         own: dict[str, str] = {}
         try:
-            entries = sorted(os.listdir(folder))
+            entries = [
+                entry for entry in os.listdir(folder) if entry.endswith((".dist-info", ".egg-info", ".egg-link"))
+            ]
         except OSError:
             continue
-        for entry in entries:
+        for entry in sorted(entries):
             name, version = _distribution(folder, entry)
             if not name or name in versions:
                 continue
@@ -46,7 +49,7 @@ def capture(folders: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str,
 
 def normalized(name: str) -> str:
     """A distribution's name as packaging standards compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return _SEPARATORS.sub("-", name).lower()
 
 
 def _distribution(folder: str, entry: str) -> tuple[str, str]:
@@ -79,6 +82,8 @@ def _metadata_version(path: str) -> str:
 
 def _origin(path: str) -> dict[str, Any]:
     """What a `direct_url.json` says, without paths of this machine and without credentials."""
+    if not os.access(path, os.F_OK):  # most have none, and asking is cheaper than a failed open
+        return {}
     try:
         with open(path, "rb") as file:
             document = json.loads(file.read())

@@ -1,0 +1,85 @@
+"""The policy of what is left out, on its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from git_replicate.core.record import LeftOut
+from git_replicate.core.settings import SnapshotSettings
+from git_replicate.store.left_out import describe, exclusion, hash_large, ignore_line, judge
+from tests.support import GitRepo
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("*.npz", "a/b/c.npz", True),
+        ("*.npz", "c.npz.py", False),
+        ("scratch/**", "scratch/a/b", True),
+        ("scratch/**", "x/scratch/a", False),
+        ("scratch", "x/scratch/a", True),
+        ("scratch/", "scratch", False),
+        ("/top.txt", "top.txt", True),
+        ("/top.txt", "a/top.txt", False),
+        ("a/**/z", "a/z", True),
+        ("a/**/z", "a/b/c/z", True),
+        ("**/logs", "deep/er/logs/x", True),
+        ("run[0-9]", "run7/x", True),
+        ("run[!0-9]", "run7", False),
+        ("a?c", "abc", True),
+        ("a?c", "a/c", False),
+        ("caf?.txt", "café.txt", False),
+    ],
+)
+def test_exclude_patterns(pattern: str, path: str, matches: bool) -> None:
+    expression = exclusion([pattern])
+    assert expression is not None
+    assert (expression.fullmatch(path.encode()) is not None) is matches
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"plain.bin", b"#hash", b"!bang", b"sp ace ", b"st*r?[x]", b"back\\slash", b"caf\xe9", b"new\nline", b"d/x"],
+)
+def test_the_offered_line_makes_git_ignore_exactly_that_file(repo: GitRepo, path: bytes) -> None:
+    full = os.path.join(os.fsencode(repo.top), path)
+    os.makedirs(os.path.dirname(full), exist_ok=True)
+    Path(os.fsdecode(full)).write_bytes(b"x")
+    repo.write("other.bin", "x")
+    repo.write(".git/info/exclude", ignore_line(path) + "\n")
+    assert repo.git("ls-files", "--others", "--exclude-standard") == "other.bin"
+
+
+def test_many_entries_are_cut_in_the_warning() -> None:
+    lines = describe([LeftOut(f"f{number}", "large", 60_000_000) for number in range(12)])
+    assert lines[0].startswith("left out of the snapshot: f0 (large, 60 MB), f1")
+    assert lines[0].endswith("f9 (large, 60 MB) and 2 more")
+    assert len(lines) == 12
+    assert describe([]) == ()
+
+
+def test_hashes_come_from_the_cache_until_the_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "big"
+    file.write_bytes(b"1")
+    os.utime(file, (10**9, 10**9))
+    entry = LeftOut("big", "large", 1)
+    cache = tmp_path / "cache"
+    (first,) = hash_large(os.fsencode(tmp_path), [entry], str(cache))
+    assert first.hash.startswith("blake3:")
+    cache.write_text(cache.read_text().replace(first.hash, "blake3:remembered"))
+    assert hash_large(os.fsencode(tmp_path), [entry], str(cache))[0].hash == "blake3:remembered"
+    file.write_bytes(b"2")
+    (changed,) = hash_large(os.fsencode(tmp_path), [entry], str(cache))
+    assert changed.hash not in ("blake3:remembered", first.hash)
+    file.unlink()
+    assert hash_large(os.fsencode(tmp_path), [entry], str(cache)) == (entry,)
+
+
+def test_a_file_that_vanished_and_links_to_folders(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    judged = judge(os.fsencode(tmp_path), [b"gone", b"link"], SnapshotSettings(), {})
+    assert (judged.chosen, judged.left_out) == ((b"link",), ())
