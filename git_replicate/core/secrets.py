@@ -15,7 +15,7 @@ from typing import Final, overload
 MASK: Final = "***"
 """What is written instead of a secret."""
 
-_START = rb"(?<![A-Za-z0-9_\-+/=])"
+_START = rb"(?:(?<![A-Za-z0-9_\-+/=])|(?<=[A-Za-z_]=))"
 _SHAPES: Final[tuple[tuple[str, bytes, tuple[bytes, ...]], ...]] = (
     # kind, expression, literal text of which at least one is in every match
     ("private key", rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----", (b"PRIVATE KEY",)),
@@ -64,7 +64,10 @@ _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECA
 _ADDRESS = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@'\"]{0,200}):([^\s/@'\"]{1,400})@")
 _BEARER = re.compile(rb"(?i)\b((?:bearer|basic)[ \t]+)([A-Za-z0-9._~+/=-]{16,})")
 _ASSIGNED = re.compile(
-    rf"(?i)((?:{_ALWAYS}|{_TOKENS}|(?<![a-z_-])token)[\"']?[ \t]*[=:][ \t]*[\"']?)([^\s\"',;&]+)".encode()
+    (
+        rf"(?i)((?:{_ALWAYS}|{_TOKENS}|(?<![a-z_-])token|(?<![\w-])--?token)[\"']?[ \t]*[=:][ \t]*[\"']?)"
+        r"([^\s\"',;&]+)"
+    ).encode()
 )
 _OPTION = re.compile(
     rf"(?i)((?<!\S)--?(?:[a-z0-9.]+[_.-])*(?:{_ALWAYS}|{_TOKENS}|token)[ \t]+[\"']?)([^\s\"'-][^\s\"']*)".encode()
