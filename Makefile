@@ -24,13 +24,16 @@ demo: $(DEMO_STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto
 
-check: $(STAMP) format lint types test
+check: $(STAMP) format lint types docs test
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py --check
 
 types: $(STAMP)
 	$(BIN)/mypy
