@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.demo-installed
 
-.PHONY: demo test check format lint types docs bench clean
+.PHONY: demo test check format lint types docs pages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -32,11 +32,14 @@ format: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 
-docs: $(STAMP)
-	$(BIN)/python docs/generate.py --check
-
 types: $(STAMP)
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/python -m tools --check
+
+pages: $(STAMP)
+	$(BIN)/python -m tools
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py

@@ -28,10 +28,25 @@ _STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACC
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its errors given to the one boundary."""
+    """argparse, with its errors given to the one boundary, and one layout of its help for every Python."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"see: {self.prog} -h")
+
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        return _HelpFormatter(prog=self.prog, max_help_position=30)
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """`-e, --experiment NAME`: Python before 3.13 says NAME twice."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, (action.dest or "").upper())
+        return f"{', '.join(action.option_strings)} {value}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,10 +124,26 @@ def load(command: Command) -> ModuleType:
 
 def build_parser(command: Command, module: ModuleType) -> Parser:
     """The parser of one command."""
+    from git_replicate.commands.examples import EXAMPLES
+
     description = command.summary[0].upper() + command.summary[1:] + "."
-    parser = Parser(prog=f"{PROGRAM} {command.name}", description=description, allow_abbrev=False)
+    examples = "\n".join(["examples:", *(f"  {example}" for example in EXAMPLES[command.name])]).replace("%", "%%")
+    parser = Parser(prog=f"{PROGRAM} {command.name}", description=description, epilog=examples, allow_abbrev=False)
     module.configure(parser)
+    parser.usage = _usage(parser).replace("%", "%%")
     return parser
+
+
+def _usage(parser: Parser) -> str:
+    """`git replicate log [options] [EXPERIMENT]`: the options are listed below it."""
+    words = [parser.prog, "[options]"]
+    for action in parser._actions:
+        if action.option_strings or action.help == argparse.SUPPRESS:
+            continue
+        name = str(action.metavar or "|".join(map(str, action.choices or [])) or action.dest.upper())
+        forms = {"?": f"[{name}]", "+": f"{name}...", "*": f"[{name}...]", argparse.REMAINDER: f"[--] [{name}...]"}
+        words.append(forms.get(str(action.nargs), name))
+    return " ".join(words)
 
 
 def overview() -> str:

@@ -157,6 +157,6 @@ def number(text: str) -> float | int | None:
 
 
 def _float(text: str) -> float:
-    if "_" in text:  # Python reads 1_000, but no program prints it
+    if "_" in text or not text.isascii():  # Python reads 1_000 and other scripts' digits, but no program prints them
         raise ValueError(text)
     return float(text)

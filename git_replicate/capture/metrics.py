@@ -21,13 +21,13 @@ MOST_NAMES: Final = 200
 _LINE_LIMIT: Final = 10_000
 """Bytes; a longer line is not for people, and no metric."""
 
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity))"
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|(?i:nan|inf|infinity))"
 _NAME = r"[^\W\d][\w./@-]*"
 _COLON = re.compile(rf"({_NAME}(?: [\w./@-]+){{0,2}}) ?:[ \t]+({_NUMBER})")
 _PAIR = re.compile(rf"({_NAME}) ?= ?({_NUMBER})(?=[\s,;|]|$)")
 _BETWEEN = re.compile(r"(?:\s*[,;|]\s*|\s+-\s+|\s+)")
 _STEP_WORD = r"(?i:global[_ ]step|step|iter|iteration|epoch)"
-_STEP_LINE = re.compile(rf"[\[(]?({_STEP_WORD})[ \t]*[:=#]?[ \t]*[\[(]?(\d+)(?:\s*(?:/|of)\s*\d+)?[\])]?")
+_STEP_LINE = re.compile(rf"[\[(]?({_STEP_WORD})[ \t]*[:=#]?[ \t]*[\[(]?([0-9]+)(?:\s*(?:/|of)\s*[0-9]+)?[\])]?")
 _AFTER_STEP = re.compile(r"\s*[:|,;-]\s*|\s+")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _RANK = re.compile(
@@ -183,6 +183,9 @@ def parse_line(text: str) -> Line | None:
     """The metrics of one stripped line by the rule, and the step it sets; None for any other line."""
     if not (":" in text or "=" in text or _STEP_LINE.match(text)):
         return None
+    whole = _pairs(text, 2)
+    if whole:
+        return whole
     head = _STEP_LINE.match(text)
     if head:
         steps: dict[str, int] = {}
@@ -193,8 +196,8 @@ def parse_line(text: str) -> Line | None:
         gap = _AFTER_STEP.match(rest)
         inner = _pairs(rest[gap.end() :], 1) or _colon(rest[gap.end() :]) if gap else None
         if inner:
-            return Line(inner.values, inner.step if inner.step is not None and not inner.values else _finest(steps))
-    return _colon(text) or _pairs(text, 2)
+            return Line(inner.values, _finest(steps) if inner.step is None else inner.step)
+    return _colon(text)
 
 
 def _colon(text: str) -> Line | None:

@@ -120,7 +120,7 @@ def _matches(patterns: Sequence[str], top: str, notices: list[str]) -> list[str]
             found.update(_files(os.path.normpath(name), top))
         if len(found) == before and not names:
             notices.append(f"output {quote_path(os.fsencode(pattern))}: nothing there")
-    kept = sorted(path for path in found if path.partition("/")[0] not in (".git", RESERVED_FOLDER))
+    kept = sorted(path for path in found if not _reserved(path))
     if len(kept) > MOST_FILES:
         notices.append(f"{len(kept)} outputs: only the first {MOST_FILES} are kept")
     return kept[:MOST_FILES]
@@ -139,6 +139,12 @@ def _files(path: str, top: str) -> list[str]:
         if len(below) > MOST_FILES:
             break
     return below
+
+
+def _reserved(path: str) -> bool:
+    """Whether a path is git's own or the record's."""
+    parts = path.split("/")
+    return ".git" in parts or parts[0] == RESERVED_FOLDER
 
 
 def _outside(path: str) -> bool:

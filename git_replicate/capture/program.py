@@ -38,6 +38,9 @@ _INTERPRETERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # options w
     "matlab": (frozenset(), words("-batch -r")),
 }
 _SHELLS = words("sh bash dash zsh ksh fish")
+_BUILDERS = words("make gmake snakemake just ninja")
+_DEEPEST = 16
+"""Launchers inside launchers; beyond that it is a game."""
 _EXTENSION = re.compile(r"\.(?:py|pyw|pyz|sh|bash|R|r|jl|js|mjs|ts|pl|rb|lua|m|ipynb|jar|exe|out|bin|go)$")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
@@ -56,44 +59,36 @@ def program_name(command: Sequence[str]) -> str:
     return find_program(command).name
 
 
-def interpreter_word(command: Sequence[str]) -> str:
-    """The word that names the Python interpreter, if launchers end in one (`env python -u x.py`: `python`)."""
+def layers(command: Sequence[str]) -> list[tuple[str, ...]]:
+    """The command, and what is left of it as one launcher after the other is taken off."""
+    found: list[tuple[str, ...]] = []
     rest = tuple(command)
-    for _ in range(16):
-        if not rest or _is_python(rest[0]):
-            return rest[0] if rest else ""
-        inner = _unwrap(rest)
-        if inner is None or inner.python:
-            return ""
+    while rest and len(found) < _DEEPEST:
+        found.append(rest)
+        inner = None if is_python(rest[0]) else _unwrap(rest)
+        if inner is None or inner.module:
+            break
         rest = inner.rest
-    return ""
+    return found
 
 
-def shell_like(command: Sequence[str]) -> bool:
-    """Whether a command comes down to a shell script or line, or a build tool, that may start anything."""
-    rest = tuple(command)
-    for _ in range(16):
-        base = os.path.basename(rest[0]) if rest else ""
-        if base in _SHELLS or base in ("make", "snakemake", "just", "ninja"):
-            return True
-        inner = _unwrap(rest) if rest else None
-        if inner is None:
-            return False
-        rest = inner.rest
-    return False
-
-
-def _is_python(word: str) -> bool:
+def is_python(word: str) -> bool:
+    """Whether a word names a Python interpreter: `python3.11`, `/usr/bin/pypy3`."""
     return _PYTHON.fullmatch(os.path.basename(word)) is not None
+
+
+def may_start_anything(word: str) -> bool:
+    """Whether a word names a shell or a build tool, which start other programs."""
+    return os.path.basename(word) in _SHELLS | _BUILDERS
 
 
 def _resolve(rest: tuple[str, ...], depth: int) -> Program:
     if not rest:
         return Program("", ())
     word, base = rest[0], os.path.basename(rest[0])
-    if depth > 16:
+    if depth > _DEEPEST:
         return Program(_stem(word), ())
-    if _is_python(word):
+    if is_python(word):
         return _python(rest[1:], base, depth)
     if base in _SHELLS:
         return _shell(rest[1:], base, depth)
@@ -167,7 +162,7 @@ def _takes_value(launcher: Launcher, option: str, following: tuple[str, ...]) ->
 def _looks_like_program(word: str) -> bool:
     base = os.path.basename(word)
     return (
-        _is_python(word) or base in _SHELLS or base in LAUNCHERS or base in _INTERPRETERS or base == "java"
+        is_python(word) or base in _SHELLS or base in LAUNCHERS or base in _INTERPRETERS or base == "java"
         or _EXTENSION.search(base) is not None or (word.startswith("./") and "." not in base)
     )  # fmt: skip
 

@@ -23,6 +23,8 @@ _WORDS: dict[str, Any] = {
     "nan": math.nan, "NaN": math.nan, "inf": math.inf, "+inf": math.inf, "-inf": -math.inf,
 }  # fmt: skip
 _INTEGER_LIMIT = 2**63
+_DEEPEST = 32
+"""Levels of lists and tables; what lies deeper is kept as text, for no reader of TOML goes down for ever."""
 
 
 def typed(text: str) -> Any:
@@ -45,6 +47,8 @@ def typed(text: str) -> Any:
 
 def _structured(text: str) -> Any:
     """A quoted string, list or table in JSON's, Python's or Hydra's spelling."""
+    if text.count("[") + text.count("{") + text.count("(") > 10_000:
+        return text
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -66,11 +70,9 @@ def placeholder_text(value: Any) -> str:
     """How a value is written into a command: text as it is, everything else as JSON writes it."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
     if isinstance(value, float):
         return repr(value)
-    return json.dumps(fit(value, []), ensure_ascii=False)
+    return json.dumps(_plain(value), ensure_ascii=False)
 
 
 def clean_text(text: str) -> str:
@@ -85,7 +87,7 @@ def clean_text(text: str) -> str:
     return text
 
 
-def fit(value: Any, null: list[str], name: str = "") -> Any:
+def fit(value: Any, null: list[str], name: str = "", depth: int = 0) -> Any:
     """The value as a record can hold it; the dotted names of members that are None are added to `null`.
 
     A None inside a list makes the list JSON text, for a list without its holes would be another list.
@@ -96,12 +98,14 @@ def fit(value: Any, null: list[str], name: str = "") -> Any:
         return value if -_INTEGER_LIMIT <= value < _INTEGER_LIMIT else str(value)
     if isinstance(value, str):
         return clean_text(value)
+    if depth > _DEEPEST and isinstance(value, Mapping | list | tuple | set | frozenset):
+        return clean_text(_shown(value))
     if isinstance(value, Mapping):
-        return _fit_table(value, null, name)
+        return _fit_table(value, null, name, depth)
     if isinstance(value, set | frozenset):
         value = sorted(value, key=lambda item: (type(item).__name__, str(item)))
     if isinstance(value, list | tuple):
-        return _fit_list(value)
+        return _fit_list(value, depth)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes | bytearray):
@@ -109,7 +113,14 @@ def fit(value: Any, null: list[str], name: str = "") -> Any:
     return clean_text(str(value))
 
 
-def _fit_table(table: Mapping[Any, Any], null: list[str], name: str) -> dict[str, Any]:
+def _shown(value: Any) -> str:
+    try:
+        return str(value)
+    except RecursionError:
+        return "..."
+
+
+def _fit_table(table: Mapping[Any, Any], null: list[str], name: str, depth: int) -> dict[str, Any]:
     fitted: dict[str, Any] = {}
     for key, item in table.items():
         text = clean_text(_key(key))
@@ -117,7 +128,7 @@ def _fit_table(table: Mapping[Any, Any], null: list[str], name: str) -> dict[str
         if item is None:
             null.append(dotted)
         else:
-            fitted[text] = fit(item, null, dotted)
+            fitted[text] = fit(item, null, dotted, depth + 1)
     return fitted
 
 
@@ -127,9 +138,9 @@ def _key(key: Any) -> str:
     return key.isoformat() if isinstance(key, datetime | date | time) else str(key)
 
 
-def _fit_list(items: Iterable[Any]) -> Any:
+def _fit_list(items: Iterable[Any], depth: int) -> Any:
     holes: list[str] = []
-    fitted = [None if item is None else fit(item, holes) for item in items]
+    fitted = [None if item is None else fit(item, holes, "", depth + 1) for item in items]
     if holes or None in fitted:
         return json.dumps([_plain(item) for item in items], ensure_ascii=False)
     return fitted

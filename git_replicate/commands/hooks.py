@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = ("install", "remove", "status", "run")
-    parser.add_argument("action", choices=actions, nargs="?", default="status", help="what to do (default: status)")
-    parser.add_argument("hook", metavar="HOOK", nargs="?", help="of run: the hook whose work is to be done")
+    shown = "|".join(actions[:-1])
+    parser.add_argument(
+        "action", choices=actions, metavar=shown, nargs="?", default="status", help="what to do (default: status)"
+    )
+    # `run HOOK` is what the installed hooks call.
+    parser.add_argument("hook", nargs="?", help=argparse.SUPPRESS)
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:

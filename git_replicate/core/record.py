@@ -84,7 +84,9 @@ class LeftOut:
     """A file or folder of the working tree that is not in the snapshot."""
 
     path: str = _doc("relative to the top of the worktree; a folder ends in a slash")
-    reason: str = _doc("why: large, secret, environment, cache, tracker, written-by-run, folder, excluded")
+    reason: str = _doc(
+        "why: large, secret, environment, cache, tracker, written-by-run, folder, excluded, refused (by git)"
+    )
     size: int = _doc("bytes", default=0)
     hash: str = _doc("blake3:hex, where it was within the limits", default="")
 

@@ -133,9 +133,14 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
     found = OutputMetrics(plan.patterns, rule=plan.stdout)
 
     def watched() -> Iterator[bytes]:
+        # A piece of one stream may end in the middle of a line; what is left waits for its own stream to go on.
+        rest = {"stdout": b"", "stderr": b""}
         for stream, seconds, data in spool.output():
             found.feed(data, time=seconds, stream=stream)
-            yield data
+            whole, newline, rest_of_line = (rest[stream] + data).rpartition(b"\n")
+            rest[stream] = rest_of_line
+            yield whole + newline
+        yield from rest.values()
 
     log = assemble_log(watched(), limit=plan.log_bytes)
     found.close()

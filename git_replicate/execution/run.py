@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from git_replicate.capture import machine
 from git_replicate.capture.data import capture_data
 from git_replicate.capture.environment import capture_environment
-from git_replicate.capture.params import capture_params, fill_placeholders
+from git_replicate.capture.params import capture_params, fill_placeholders, placeholders
 from git_replicate.capture.program import program_name
 from git_replicate.capture.seeds import draw_seed, seed_environment
 from git_replicate.core import record as records
@@ -104,9 +104,9 @@ def prepare(request: Request, place: Place) -> Prepared:
     params = capture_params(
         command, requested=request.params, files=settings.params.files, top=top, template=request.command
     )
-    data = capture_data(
-        (*settings.data.paths, *request.data), settings.data.named, top=top, common_dir=layout.common_dir
-    )
+    used = [name.removeprefix("data.") for name in placeholders(request.command) if name.startswith("data.")]
+    paths = (*settings.data.paths, *request.data)
+    data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
     environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment)
     for warning in params.warnings:
         place.warn(warning)
@@ -136,7 +136,7 @@ def prepare(request: Request, place: Place) -> Prepared:
         seeds=seeds,
     )
     plan = make_plan(request, settings, top=top, environment=environment, data=data)
-    added = {RUN_VARIABLE: f"{record.experiment}/{record.id}", **seed_environment(seeds)}
+    added = {RUN_VARIABLE: f"{record.experiment}/{record.id}", **seed_environment(seeds, environ)}
     prepared = Prepared(record, plan, command, {**environ, **added}, spool, snapshot)
     return _begin(prepared, place, strict=request.strict)
 

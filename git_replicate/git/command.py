@@ -32,6 +32,13 @@ LOCAL_VARIABLES = (
 )  # fmt: skip
 """What `git rev-parse --local-env-vars` lists (a test compares)."""
 
+_MISLEADING = (
+    "GIT_GLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_LITERAL_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_PREFIX",
+)  # fmt: skip
+"""Variables that would change what our own commands mean, or make git refuse them."""
+
+_LOCALE = ("LANG", "LC_COLLATE", "LC_CTYPE", "LC_MONETARY", "LC_NUMERIC", "LC_TIME")
+
 _FULL_DISK = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Permission denied")
 
 
@@ -45,8 +52,12 @@ class Git:
     index: str | None = None
 
     def environment(self) -> dict[str, str]:
-        env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-        env.pop("GIT_PREFIX", None)
+        env = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
+        env.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_NO_REPLACE_OBJECTS="1")
+        # Messages in English, the rest of the locale as it is: the user's filters run under it.
+        if everything := env.pop("LC_ALL", ""):
+            env.update(dict.fromkeys(_LOCALE, everything))
+        env["LC_MESSAGES"] = "C"
         chosen = {"GIT_DIR": self.git_dir, "GIT_WORK_TREE": self.work_tree, "GIT_INDEX_FILE": self.index}
         env.update({name: value for name, value in chosen.items() if value is not None})
         return env
@@ -65,15 +76,24 @@ class Git:
         config: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
+        apart: bool = False,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run to the end and return what came out; `GitError(operation, git's own words)` on another exit code."""
+        """Run to the end and return what came out; `GitError(operation, git's own words)` on another exit code.
+
+        `apart` runs it in a process group of its own, which a Ctrl-C at the terminal does not reach.
+        """
+        group = 0 if apart else None
         env = {**self.environment(), **(variables or {})}
         words = self.command(*arguments, config=config)
         if isinstance(stdin, bytes):
-            done = subprocess.run(words, cwd=self.directory, env=env, capture_output=True, input=stdin, check=False)
+            done = subprocess.run(
+                words, cwd=self.directory, env=env, capture_output=True, check=False, process_group=group, input=stdin
+            )
         else:
             source = stdin if stdin is not None else subprocess.DEVNULL
-            done = subprocess.run(words, cwd=self.directory, env=env, capture_output=True, stdin=source, check=False)
+            done = subprocess.run(
+                words, cwd=self.directory, env=env, capture_output=True, check=False, process_group=group, stdin=source
+            )
         if done.returncode not in accept:
             raise failure(operation, done.stderr, done.returncode)
         return done

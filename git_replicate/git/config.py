@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from git_replicate.git.command import QUIET_CONFIG, Git
@@ -12,6 +13,7 @@ from git_replicate.git.repository import Layout
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0", "")
+_INTEGER = re.compile(r"([+-]?\d+)[kmg]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,10 @@ class GitConfig:
         if text is None:
             return default
         lowered = text.lower()
-        return True if lowered in _TRUE else False if lowered in _FALSE else default
+        if lowered in _TRUE or lowered in _FALSE:
+            return lowered in _TRUE
+        number = _INTEGER.fullmatch(lowered)
+        return int(number[1]) != 0 if number else default
 
     def section(self, name: str) -> dict[str, tuple[str, ...]]:
         """`key` or `subsection.key` to values, for every entry of a section."""
@@ -41,11 +46,16 @@ class GitConfig:
 
     def identity(self) -> tuple[str, str]:
         """Name and email as git would take them, or the login name and host; never fails."""
-        login = _login()
-        name = os.environ.get("GIT_AUTHOR_NAME") or self.get("author.name") or self.get("user.name") or login
-        email = os.environ.get("GIT_AUTHOR_EMAIL") or self.get("author.email") or self.get("user.email")
-        email = email or os.environ.get("EMAIL") or f"{login}@{socket.gethostname()}"
-        return _crudless(name) or login, _crudless(email) or f"{login}@localhost"
+        env = os.environ
+        login = _crudless(_login()) or "unknown"
+        names = (
+            env.get("GIT_AUTHOR_NAME"), self.get("author.name"), self.get("user.name"), env.get("GIT_COMMITTER_NAME"),
+        )  # fmt: skip
+        emails = (
+            env.get("GIT_AUTHOR_EMAIL"), self.get("author.email"), self.get("user.email"),
+            env.get("GIT_COMMITTER_EMAIL"), env.get("EMAIL"), f"{login}@{socket.gethostname()}",
+        )  # fmt: skip
+        return _first(names) or login, _first(emails) or f"{login}@localhost"
 
 
 def read_config(layout: Layout | None, directory: str = ".") -> GitConfig:
@@ -81,6 +91,11 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid{os.getuid()}"
+
+
+def _first(texts: Iterable[str | None]) -> str:
+    """The first text of which something is left."""
+    return next((clean for text in texts if (clean := _crudless(text or ""))), "")
 
 
 def _crudless(text: str) -> str:

@@ -5,15 +5,27 @@ Source: git's `Documentation/gitformat-*` and `fsck.c`; tests compare with `git 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from git_replicate.core.errors import GitError
 from git_replicate.git.repository import Commit, Mode, Oid, Signature, TreeEntry
 
+_NOT_IN_A_NAME = dict.fromkeys(map(ord, "\0\n<>"))
+_WHEN = re.compile(r"(-?\d+) ([+-])(\d\d)(\d\d)$")
+
 
 def format_tree(entries: Iterable[TreeEntry]) -> bytes:
-    """The content of a tree object; git sorts a folder as if its name ended in a slash."""
+    """The content of a tree object; git sorts a folder as if its name ended in a slash.
+
+    `GitError` for a name that no tree can have, and for one name given twice.
+    """
     ordered = sorted(entries, key=lambda e: e.name + b"/" if e.mode == Mode.TREE else e.name)
+    seen: set[bytes] = set()
+    for entry in ordered:
+        if entry.name in seen or entry.name in (b"", b".", b"..") or b"/" in entry.name or b"\0" in entry.name:
+            raise GitError("write a tree", f"{'twice the name' if entry.name in seen else 'bad name'} {entry.name!r}")
+        seen.add(entry.name)
     return b"".join(b"%o %s\0%s" % (e.mode, e.name, bytes.fromhex(e.oid)) for e in ordered)
 
 
@@ -34,13 +46,15 @@ def format_commit(commit: Commit) -> bytes:
     """The content of a commit object, in UTF-8."""
     lines = [f"tree {commit.tree}", *(f"parent {parent}" for parent in commit.parents)]
     lines += [f"author {_signature(commit.author)}", f"committer {_signature(commit.committer)}", ""]
-    return "\n".join([*lines, commit.message]).encode(errors="replace")
+    # git refuses NUL in a message, and cuts the message there when it shows it.
+    return "\n".join([*lines, commit.message.replace("\0", "\ufffd")]).encode(errors="replace")
 
 
 def _signature(who: Signature) -> str:
     sign = "-" if who.offset < 0 else "+"
     hours, minutes = divmod(abs(who.offset), 60)
-    return f"{who.name} <{who.email}> {who.time} {sign}{hours:02}{minutes:02}"
+    name, email = (text.translate(_NOT_IN_A_NAME).strip() for text in (who.name, who.email))
+    return f"{name} <{email}> {who.time} {sign}{hours:02}{minutes:02}"
 
 
 def parse_commit(content: bytes) -> Commit:
@@ -64,8 +78,12 @@ def parse_commit(content: bytes) -> Commit:
 
 
 def _parse_signature(text: str) -> Signature:
-    who, _, when = text.rpartition("> ")
+    """A signature; old histories hold some without a date or with an odd zone, which count as 0, as git shows them."""
+    who, _, when = text.rpartition(">")
     name, _, email = who.partition("<")
-    seconds, _, zone = when.partition(" ")
-    offset = int(zone[1:3] or 0) * 60 + int(zone[3:5] or 0)
-    return Signature(name.rstrip(), email, int(seconds), -offset if zone.startswith("-") else offset)
+    found = _WHEN.match(when.strip())
+    if found is None:
+        return Signature(name.rstrip(), email, 0)
+    seconds, sign, hours, minutes = found.groups()
+    offset = int(hours) * 60 + int(minutes)
+    return Signature(name.rstrip(), email, int(seconds), -offset if sign == "-" else offset)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from git_replicate.core.errors import NotARepositoryError
 from git_replicate.git.command import Git
+from git_replicate.git.loose import config_mentions
 from git_replicate.git.repository import Layout, Repository
 
 Backend = Literal["auto", "libgit2", "plumbing"]
@@ -66,15 +67,16 @@ def state_dir(layout: Layout) -> str:
 
 
 def libgit2_can_open(layout: Layout) -> bool:
-    """Whether libgit2 reads this repository right; it knows neither SHA-256 nor reftable nor missing objects."""
+    """Whether libgit2 reads and writes this repository's objects as git does.
+
+    It knows neither SHA-256 nor missing objects, nor the permissions of shared repositories, nor object folders named
+    by the environment.
+    """
     if layout.object_format != "sha1" or layout.ref_format != "files":
         return False
-    try:
-        with open(os.path.join(layout.common_dir, "config"), "rb") as file:
-            text = file.read().lower()
-    except OSError:
+    if os.environ.get("GIT_OBJECT_DIRECTORY") or os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES"):
         return False
-    return not any(word in text for word in (b"partialclone", b"promisor", b"[extensions", b"[include"))
+    return not config_mentions(layout, b"partialclone", b"promisor", b"sharedrepository", b"[extensions", b"[include")
 
 
 def _ask(directory: str, *words: str) -> list[str]:

@@ -1,8 +1,11 @@
 """The backend made of git's own commands: it works wherever git does.
 
-Reads share one long-lived `git cat-file --batch`; writes are one process each, except that small objects are written
-as loose objects by git's `hash-object`. Refs move in one `git update-ref --stdin` transaction, whose compare-and-swap
-is git's own.
+Reads share one long-lived `git cat-file --batch`. Small objects are written loose by `loose`, big files and those of
+repositories with permissions of their own by `git hash-object`. Refs move in one `git update-ref --stdin`
+transaction, whose compare-and-swap is git's own. A repository is used from one thread at a time.
+
+The processes that write, and the one that reads, are in process groups of their own: a Ctrl-C at the terminal is for
+the recorder, which still has to store what happened.
 """
 
 from __future__ import annotations
@@ -10,23 +13,29 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import IO
 
 from git_replicate.core.errors import GitError, RefLockedError, RefMovedError
 from git_replicate.git.command import Git
-from git_replicate.git.durability import flush_objects
 from git_replicate.git.formats import format_commit, format_tree, parse_commit, parse_tree
+from git_replicate.git.loose import LooseObjects, flush_refs, objects_dir, own_permissions
 from git_replicate.git.repository import Commit, Layout, Oid, RefUpdate, TreeEntry
 
 LOCK_PATIENCE = 10.0
 """Seconds to wait for a ref's lock that somebody else holds."""
 
 _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+_SMALL = 4_000_000
+"""Bytes up to which a file is read into memory to be stored; git streams the bigger ones."""
+
 _MOVED = re.compile(r"reference already exists|but expected|unable to resolve reference|reference is missing")
-_LOCKED = re.compile(r"Unable to create '.*\.lock': File exists")
+_LOCKED = re.compile(r"Unable to create '(.*\.lock)': File exists|data is locked|data concurrently modified", re.DOTALL)
 _DURABLE = ("core.fsync=reference", "core.fsyncMethod=fsync", "core.logAllRefUpdates=false")
 
 
@@ -36,6 +45,7 @@ class PlumbingRepository:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._git = Git(layout.common_dir, git_dir=layout.git_dir)
+        self._loose = LooseObjects(objects_dir(layout), layout.object_format)
         self._batch: subprocess.Popen[bytes] | None = None
 
     def __del__(self) -> None:
@@ -44,31 +54,46 @@ class PlumbingRepository:
     def close(self) -> None:
         """End the reading process, if one was started."""
         batch, self._batch = self._batch, None
-        if batch is not None and batch.stdin is not None and batch.stdout is not None:
+        if batch is None or batch.stdin is None or batch.stdout is None:
+            return
+        # It only reads. Closing its input would not end it while a forked process of ours still holds the pipe.
+        batch.kill()
+        batch.stdout.close()
+        try:
             batch.stdin.close()
-            batch.stdout.close()
-            batch.wait()
+        except BrokenPipeError:
+            self._batch = None
+        batch.wait()
 
     @property
     def layout(self) -> Layout:
         return self._layout
 
     def write_blob(self, data: bytes) -> Oid:
-        return self._hash("blob", data)
+        return self._store("blob", data)
 
     def write_blob_from(self, path: str | bytes) -> Oid:
         with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size <= _SMALL:
+                return self.write_blob(file.read())
             return self._hash("blob", file)
 
     def write_tree(self, entries: Iterable[TreeEntry]) -> Oid:
-        return self._hash("tree", format_tree(entries))
+        return self._store("tree", format_tree(entries))
 
     def write_commit(self, commit: Commit) -> Oid:
-        return self._hash("commit", format_commit(commit))
+        return self._store("commit", format_commit(commit))
+
+    def _store(self, kind: str, content: bytes) -> Oid:
+        return self._loose.write(kind, content) if self._writes_loose else self._hash(kind, content)
+
+    @cached_property
+    def _writes_loose(self) -> bool:
+        return own_permissions(self._layout)
 
     def _hash(self, kind: str, content: bytes | IO[bytes]) -> Oid:
         done = self._git.run(
-            f"write a {kind}", "hash-object", "-w", "-t", kind, "--no-filters", "--stdin", stdin=content
+            f"write a {kind}", "hash-object", "-w", "-t", kind, "--no-filters", "--stdin", stdin=content, apart=True
         )
         return Oid(done.stdout.decode().strip())
 
@@ -90,30 +115,33 @@ class PlumbingRepository:
         return found[1]
 
     def _ask(self, name: str) -> tuple[str, bytes] | None:
-        """Kind and content of an object, through the one reading process."""
+        """Kind and content of an object, through the one reading process; None if it is not there."""
         if "\n" in name:
             return None
-        batch = self._reader()
-        assert batch.stdin is not None
-        assert batch.stdout is not None
-        try:
-            batch.stdin.write(os.fsencode(name) + b"\n")
-            batch.stdin.flush()
-            return _next_object(batch.stdout)
-        except (BrokenPipeError, EOFError) as error:
-            self.close()
-            raise GitError(f"read {name}", "git cat-file ended early", "git fsck") from error
+        for _ in range(2):
+            batch = self._reader()
+            assert batch.stdin is not None
+            assert batch.stdout is not None
+            try:
+                batch.stdin.write(os.fsencode(name) + b"\n")
+                batch.stdin.flush()
+                return _next_object(batch.stdout)
+            except (BrokenPipeError, EOFError):
+                # Somebody killed it, or git died on this object: it is damaged, or a partial clone never had it.
+                self.close()
+        raise GitError(f"read {name}", "git cannot: it is damaged, or a partial clone left it out", "git fsck")
 
     def _reader(self) -> subprocess.Popen[bytes]:
         if self._batch is None:
             self._batch = subprocess.Popen(
                 self._git.command("cat-file", "--batch"), cwd=self._git.directory, stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**self._git.environment(), **_OFFLINE},
+                process_group=0,
             )  # fmt: skip
         return self._batch
 
     def exists(self, oid: Oid) -> bool:
-        if os.path.exists(os.path.join(self._layout.common_dir, "objects", oid[:2], oid[2:])):
+        if self._loose.holds(oid):
             return True
         # A process of its own: a long-lived one keeps packs open that somebody's gc has removed since.
         done = self._git.run("look for an object", "cat-file", "-e", oid, accept=(0, 1, 128), variables=_OFFLINE)
@@ -121,11 +149,28 @@ class PlumbingRepository:
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """The contents of many blobs in one stream, in the order asked; None for what is not there."""
-        import tempfile
+        wanted = [name.replace("\n", " ") for name in names]
+        answered = 0
+        while answered < len(wanted):
+            for content in self._stream(wanted[answered:]):
+                answered += 1
+                yield content
+            if answered < len(wanted):
+                answered += 1
+                yield self._content(wanted[answered - 1])
 
+    def _content(self, name: str) -> bytes | None:
+        """What a name holds, asked for alone: a stream of many has ended on it."""
+        try:
+            found = self._ask(name)
+        except GitError:
+            return None
+        return found[1] if found else None
+
+    def _stream(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """The answers of one `git cat-file --batch`, which ends early at an object that git dies on."""
         with tempfile.TemporaryFile() as asked:
-            for name in names:
-                asked.write(os.fsencode(name.replace("\n", " ")) + b"\n")
+            asked.writelines(os.fsencode(name) + b"\n" for name in names)
             asked.seek(0)
             process = subprocess.Popen(
                 self._git.command("cat-file", "--batch", "--buffer"), cwd=self._git.directory, stdin=asked,
@@ -141,7 +186,7 @@ class PlumbingRepository:
                 yield found[1] if found else None
 
     def sync(self, oids: Sequence[Oid]) -> None:
-        flush_objects(self._layout.common_dir, oids)
+        self._loose.flush(oids)
 
     def resolve(self, revision: str) -> Oid | None:
         done = self._git.run(
@@ -154,17 +199,24 @@ class PlumbingRepository:
     def head(self) -> tuple[Oid | None, str | None]:
         """HEAD's commit (None when unborn) and its full ref name (None when detached)."""
         done = self._git.run("read HEAD", "symbolic-ref", "--quiet", "HEAD", accept=(0, 1))
-        return self.resolve("HEAD"), os.fsdecode(done.stdout).strip() or None
+        branch = os.fsdecode(done.stdout).removesuffix("\n") or None
+        commit = self.resolve("HEAD")
+        if commit is None:
+            named = self._git.run("read HEAD", "rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))
+            if named.stdout:
+                oid = named.stdout.decode().strip()
+                raise GitError("read HEAD", f"its commit {oid} is missing or damaged", "git fsck")
+        return commit, branch
 
     def read_ref(self, name: str) -> Oid | None:
         return next((oid for ref, oid in self.list_refs(name) if ref == name), None)
 
     def list_refs(self, prefix: str) -> list[tuple[str, Oid]]:
-        done = self._git.run(
-            "list refs", "for-each-ref", "--format=%(objectname) %(refname)", prefix.rstrip("/") or "refs"
-        )
-        lines = os.fsdecode(done.stdout).splitlines()
-        return sorted((name, Oid(oid)) for oid, _, name in (line.partition(" ") for line in lines))
+        stem = prefix.rstrip("/") or "refs"
+        done = self._git.run("list refs", "for-each-ref", "--format=%(objectname) %(refname)", stem)
+        pairs = [line.partition(" ") for line in os.fsdecode(done.stdout).split("\n") if line]
+        # git takes the stem as a pattern: names that it matches only as one are not meant.
+        return sorted((name, Oid(oid)) for oid, _, name in pairs if name == stem or name.startswith(stem + "/"))
 
     def move_refs(self, updates: Sequence[RefUpdate], reason: str) -> None:
         if not updates:
@@ -174,27 +226,37 @@ class PlumbingRepository:
         script = os.fsencode(f"start\0{words}prepare\0commit\0")
         deadline = time.monotonic() + LOCK_PATIENCE
         pause = 0.005
-        while True:
-            try:
-                self._git.run(reason, "update-ref", "--no-deref", "--stdin", "-z", stdin=script, config=_DURABLE)
-            except GitError as error:
-                if _MOVED.search(error.detail):
-                    raise RefMovedError(reason, error.detail) from error
-                if not _LOCKED.search(error.detail):
-                    raise
-                if time.monotonic() > deadline:
-                    raise RefLockedError(
-                        reason, error.detail, "if no other git is running, remove the lock file it names"
-                    ) from error
-            else:
-                return
+        while not self._try_move(script, reason, patient=time.monotonic() < deadline):
             time.sleep(pause * (0.5 + random.random()))
             pause = min(pause * 2, 0.25)
+        if self._layout.ref_format == "files":
+            flush_refs(self._layout.common_dir, [update.name for update in updates if update.new is not None])
+
+    def _try_move(self, script: bytes, reason: str, *, patient: bool) -> bool:
+        """One attempt; False if a lock is held and the caller has the patience to try again."""
+        try:
+            self._git.run(
+                reason, "update-ref", "--no-deref", "--stdin", "-z", stdin=script, config=_DURABLE, apart=True
+            )
+        except GitError as error:
+            if _MOVED.search(error.detail):
+                raise RefMovedError(reason, error.detail) from error
+            locked = _LOCKED.search(error.detail)
+            if locked is None:
+                raise
+            if patient:
+                return False
+            hint = f"if no other git is running: rm {shlex.quote(locked[1])}" if locked[1] else "try again"
+            raise RefLockedError(reason, error.detail, hint) from error
+        return True
 
 
 def _instruction(update: RefUpdate, zero: str) -> str:
+    if not update.name.startswith("refs/") or "\0" in update.name:
+        raise GitError("move a ref", f"not the full name of a ref: {update.name!r}")
     if update.new is None:
-        return f"delete {update.name}\0{update.old or ''}\0"
+        verb = "verify" if update.old is None else "delete"
+        return f"{verb} {update.name}\0{update.old or zero}\0"
     return f"update {update.name}\0{update.new}\0{update.old or zero}\0"
 
 

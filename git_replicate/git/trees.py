@@ -22,6 +22,12 @@ def edit_tree(repo: Repository, base: Oid | None, changes: Mapping[bytes, Leaf |
     None deletes a path and all below it; a file in the way of a folder gives way; folders left empty disappear.
     Writes only the levels that change.
     """
+    edited = _edit(repo, base, changes)
+    return repo.write_tree([]) if edited is None else edited
+
+
+def _edit(repo: Repository, base: Oid | None, changes: Mapping[bytes, Leaf | None]) -> Oid | None:
+    """The edited tree, None if nothing is left in it."""
     entries = {entry.name: entry for entry in repo.read_tree(base)} if base is not None else {}
     below: dict[bytes, dict[bytes, Leaf | None]] = {}
     for path, leaf in changes.items():
@@ -37,26 +43,27 @@ def edit_tree(repo: Repository, base: Oid | None, changes: Mapping[bytes, Leaf |
         subtree = known.oid if known is not None and known.mode == Mode.TREE else None
         if subtree is None and all(leaf is None for leaf in inner.values()):
             continue
-        edited = edit_tree(repo, subtree, inner)
-        if repo.read_tree(edited):
-            entries[name] = TreeEntry(name, Mode.TREE, edited)
-        else:
+        edited = _edit(repo, subtree, inner)
+        if edited is None:
             entries.pop(name, None)
-    return repo.write_tree(entries.values())
+        else:
+            entries[name] = TreeEntry(name, Mode.TREE, edited)
+    return repo.write_tree(entries.values()) if entries else None
 
 
 def read_path(repo: Repository, tree: Oid, path: bytes) -> TreeEntry | None:
     """What a tree holds at a path, or None."""
-    for name in (names := path.split(b"/")):
-        entry = next((e for e in repo.read_tree(tree) if e.name == name), None)
-        if entry is None:
-            return None
-        if name is names[-1]:
-            return entry
-        if entry.mode != Mode.TREE:
+    *folders, last = path.split(b"/")
+    for name in folders:
+        entry = _entry(repo, tree, name)
+        if entry is None or entry.mode != Mode.TREE:
             return None
         tree = entry.oid
-    return None
+    return _entry(repo, tree, last)
+
+
+def _entry(repo: Repository, tree: Oid, name: bytes) -> TreeEntry | None:
+    return next((entry for entry in repo.read_tree(tree) if entry.name == name), None)
 
 
 def walk(repo: Repository, tree: Oid, prefix: bytes = b"") -> Iterator[tuple[bytes, TreeEntry]]:

@@ -90,7 +90,7 @@ def perform(top: Path, action: str, path: bytes, other: bytes, content: bytes) -
 
 
 @settings(
-    max_examples=int(os.environ.get("SCAN_EXAMPLES", "60")), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("SCAN_EXAMPLES", "40")), deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(
     st.lists(step, max_size=14), st.sampled_from(ATTRIBUTES), st.booleans(), st.sampled_from(["false", "true", "input"])

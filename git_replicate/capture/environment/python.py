@@ -12,11 +12,11 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from git_replicate.capture.environment import packages
-from git_replicate.capture.program import interpreter_word, shell_like
+from git_replicate.capture.program import is_python, layers, may_start_anything
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?\+?")
 _ASK = (
@@ -24,6 +24,8 @@ _ASK = (
     "sys.base_prefix]))"
 )
 _ASK_SECONDS: Final = 10
+_CONDAS: Final = ("conda", "mamba", "micromamba")
+_MANAGERS: Final = ("uv", "poetry", "pdm", "hatch", "pipenv", "rye", "pixi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class Interpreter:
     version: str
     implementation: str = "cpython"
     system_packages: bool = True
-    doubts: tuple[str, ...] = field(default=())
 
 
 def capture(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Interpreter and packages of a Python command, empty for another one; and doubts for the person."""
     executable = find_interpreter(command, directory, environ)
     if not executable:
-        return {}, []
+        managed = next((rest[0] for rest in layers(command) if is_managed(rest)), "")
+        return {}, [f"the environment that {managed!r} runs in was not found"] if managed else []
     python = describe(executable, directory, environ)
     if python is None:
         return {}, [f"the environment of {command[0]!r} could not be read: {executable} could not be run"]
@@ -53,26 +55,28 @@ def capture(command: Sequence[str], directory: str, environ: Mapping[str, str]) 
         document["packages"] = versions
     if origins:
         document["origins"] = origins
-    return document, list(python.doubts)
+    return document, []
 
 
 def find_interpreter(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
     """The path of the interpreter that a command comes down to; "" if it is not Python's."""
-    if not command:
-        return ""
-    word = interpreter_word(command)
-    if word:
-        return which(word, directory, environ)
-    managed = _managed(command, directory, environ)
-    if managed:
-        return managed
-    script = which(command[0], directory, environ)
-    named = _shebang(script, directory, environ) if script else ""
-    if named:
-        return named
-    if shell_like(command):  # most likely it starts the Python that one gets by typing it
-        return which("python", directory, environ) or which("python3", directory, environ)
+    for rest in layers(command):
+        if is_python(rest[0]):
+            return which(rest[0], directory, environ)
+        if is_managed(rest):
+            return _managed(rest, directory, environ)
+        script = which(rest[0], directory, environ)
+        named = _shebang(script, directory, environ) if script else ""
+        if named:
+            return named
+        if may_start_anything(rest[0]):  # most likely it starts the Python that one gets by typing it
+            return which("python", directory, environ) or which("python3", directory, environ)
     return ""
+
+
+def is_managed(command: Sequence[str]) -> bool:
+    """Whether a command runs in an environment that a tool chooses: `uv run`, `conda run -n`."""
+    return os.path.basename(command[0]) in (*_CONDAS, *_MANAGERS) and "run" in command[1:]
 
 
 def which(word: str, directory: str, environ: Mapping[str, str]) -> str:
@@ -118,12 +122,9 @@ def _behind_shim(shim: str, later: Sequence[str], directory: str, environ: Mappi
 def _managed(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
     """The interpreter behind `uv run`, `poetry run`, `conda run -n` and their like."""
     tool = os.path.basename(command[0])
-    if "run" not in command[1:]:
-        return ""
-    prefixes: list[str] = []
-    if tool in ("conda", "mamba", "micromamba"):
+    if tool in _CONDAS:
         prefixes = _conda_prefixes(command, environ)
-    elif tool in ("uv", "poetry", "pdm", "hatch", "pipenv", "rye", "pixi"):
+    else:
         active = environ.get("VIRTUAL_ENV", "")
         named = environ.get("UV_PROJECT_ENVIRONMENT", "") if tool == "uv" else ""
         local = (named or ".venv",) if tool != "pixi" else (".pixi/envs/default",)
@@ -171,7 +172,7 @@ def _shebang(script: str, directory: str, environ: Mapping[str, str]) -> str:
         words = shlex.split(lines[1][len("'''exec'") :].partition(' "$0"')[0]) if '"$0"' in lines[1] else []
     if words and os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-    if not words or not interpreter_word(words[:1]):
+    if not words or not is_python(words[0]):
         return ""
     return which(words[0], directory, environ)
 

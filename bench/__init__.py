@@ -1,0 +1,1 @@
+"""Measurements of whole commands; see `run.py`."""

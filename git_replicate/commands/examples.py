@@ -1,0 +1,38 @@
+"""Command lines that show how each command is used: what `-h`, the man page and the docs print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "start": (
+        "git replicate start -- python train.py --lr 0.1",
+        "git replicate start -e mnist -m 'smaller batches' -- python train.py --batch-size 16",
+        "git replicate start -p lr=0.1 --seed 3 -- python train.py --lr {lr} --seed {seed}",
+        "git replicate start --data data/raw --output 'plots/*.png' --metrics metrics.json -- ./train.sh",
+    ),
+    "finish": ("git replicate finish", "git replicate finish latest --failed 'the kernel died'"),
+    "log": (
+        "git replicate log -n 20",
+        'git replicate log --where "metrics.accuracy > 0.9 and params.lr < 0.05" --sort -accuracy',
+        "git replicate log --format json",
+    ),
+    "show": ("git replicate show latest", "git replicate show best:accuracy --curves --format json"),
+    "diff-params": ("git replicate diff-params latest~1 latest", "git replicate diff-params --all latest~1 latest"),
+    "diff": ("git replicate diff latest~1 latest", "git replicate diff --code latest~1 latest"),
+    "collate": (
+        "git replicate collate --format csv -o runs.csv",
+        "git replicate collate --group-by params --columns accuracy",
+        "git replicate collate --rows params.lr --cols params.hidden --cell accuracy --format latex",
+    ),
+    "annotate": (
+        "git replicate annotate latest --tag baseline --comment 'the numbers of table 2'",
+        "git replicate annotate latest --invalid 'trained on the test set'",
+    ),
+    "rm": ("git replicate rm latest", "git replicate rm --undo 20260102-030405-1a2b3c4d"),
+    "status": ("git replicate status",),
+    "recover": ("git replicate recover --dry-run", "git replicate recover"),
+    "hooks": ("git replicate hooks install", "git replicate hooks status", "git replicate hooks remove"),
+    "init": ("git replicate init", "git replicate init --yes"),
+}

@@ -1,0 +1,145 @@
+"""Loose objects, written as git writes them, and everything flushed that a power cut must not take.
+
+A run writes some ten small objects. One `git hash-object` for each costs 2 to 4 ms, and importing pygit2 some 70 ms;
+a loose object made here costs 0.1 ms. Source: git's `gitformat-loose` (a zlib stream of `kind size NUL content`,
+named by its hash); the temporary files are named as git names its own, so that `git prune` clears up after a kill -9.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable
+
+from git_replicate.core.errors import StorageError
+from git_replicate.git.repository import Layout, Oid
+
+_NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
+"""What file systems answer that cannot flush a folder."""
+
+
+def objects_dir(layout: Layout) -> str:
+    """Where new objects go: `GIT_OBJECT_DIRECTORY`, as git reads it, or the repository's own folder."""
+    chosen = os.environ.get("GIT_OBJECT_DIRECTORY") or os.path.join(layout.common_dir, "objects")
+    return os.path.join(layout.top or layout.git_dir, chosen)
+
+
+def own_permissions(layout: Layout) -> bool:
+    """Whether new files get this process's own permissions: `core.sharedRepository` asks git for others."""
+    return not config_mentions(layout, b"sharedrepository")
+
+
+def config_mentions(layout: Layout, *words: bytes) -> bool:
+    """Whether the repository's own configuration file has one of these lower-case words; true if it is unreadable."""
+    try:
+        with open(os.path.join(layout.common_dir, "config"), "rb") as file:
+            text = file.read().lower()
+    except OSError:
+        return True
+    return any(word in text for word in words)
+
+
+class LooseObjects:
+    """The loose objects of one object directory."""
+
+    def __init__(self, folder: str, object_format: str) -> None:
+        self._folder = folder
+        self._object_format = object_format
+
+    def holds(self, oid: str) -> bool:
+        return os.path.exists(self._path(oid))
+
+    def write(self, kind: str, content: bytes) -> Oid:
+        """Write one object; one that is there already only gets a new time, so that no `git prune` takes it."""
+        stored = b"%s %d\0%s" % (kind.encode(), len(content), content)
+        oid = Oid(hashlib.new(self._object_format, stored, usedforsecurity=False).hexdigest())
+        path = self._path(oid)
+        try:
+            # A power cut leaves empty files behind; one of another user cannot be given a new time.
+            known = os.path.getsize(path) > 0
+            os.utime(path)
+        except (FileNotFoundError, PermissionError):
+            known = False
+        except OSError as error:
+            raise _unwritable(f"write a {kind}", error) from error
+        if not known:
+            self._create(kind, path, zlib.compress(stored, 1))
+        return oid
+
+    def _create(self, kind: str, path: str, packed: bytes) -> None:
+        folder = os.path.dirname(path)
+        temporary = os.path.join(folder, f"tmp_obj_{os.urandom(6).hex()}")
+        try:
+            os.makedirs(folder, exist_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.write(packed)
+                os.replace(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise _unwritable(f"write a {kind}", error) from error
+
+    def flush(self, oids: Iterable[str]) -> None:
+        """Flush objects and the folders that hold them; those in packs were flushed when the pack was made."""
+        folders = set()
+        try:
+            for oid in oids:
+                if flush_file(self._path(oid)):
+                    folders.add(os.path.dirname(self._path(oid)))
+            for folder in (*sorted(folders), *([self._folder] if folders else [])):
+                flush_folder(folder)
+        except OSError as error:
+            raise _unwritable("flush objects to disk", error) from error
+
+    def _path(self, oid: str) -> str:
+        return os.path.join(self._folder, oid[:2], oid[2:])
+
+
+def flush_refs(common_dir: str, names: Iterable[str]) -> None:
+    """Flush loose refs with the folders above them: git flushes a ref's content, not its name."""
+    folders: set[str] = set()
+    try:
+        for name in names:
+            if not flush_file(os.path.join(common_dir, name)):
+                continue
+            parent = os.path.dirname(name)
+            while parent and parent not in folders:
+                folders.add(parent)
+                parent = os.path.dirname(parent)
+        for folder in sorted(folders, reverse=True):
+            flush_folder(os.path.join(common_dir, folder))
+    except OSError as error:
+        raise _unwritable("flush refs to disk", error) from error
+
+
+def flush_file(path: str) -> bool:
+    """Flush one file; False if it is not there (packed since, or never a file)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def flush_folder(path: str) -> None:
+    """Flush a folder's names, where the file system can."""
+    try:
+        flush_file(path)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+
+
+def _unwritable(operation: str, error: OSError) -> StorageError:
+    return StorageError(
+        f"{operation}: {error.strerror or error}", "free some space or make the repository writable: df -h .git"
+    )

@@ -1,0 +1,150 @@
+"""Declared data: hashes, folders, the stat cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from blake3 import blake3
+
+from git_replicate.capture import stat_cache
+from git_replicate.capture.data import capture_data
+from git_replicate.core.errors import UserError
+from git_replicate.core.settings import NamedData
+
+
+def digest(data: bytes) -> str:
+    return "blake3:" + blake3(data).hexdigest()
+
+
+def capture(top: Path, *paths: str, **named: NamedData) -> dict[str, Any]:
+    text = capture_data(paths, named, top=str(top), common_dir=str(top / "git"))
+    return dict(tomli.loads(text.decode())["data"])
+
+
+def age(path: Path) -> None:
+    os.utime(path, (1_000, 1_000))
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is an hour ahead, so that no file is too fresh to be remembered."""
+    real = stat_cache.StatCache.now
+    monkeypatch.setattr(stat_cache.StatCache, "now", staticmethod(lambda: real() + 3_600 * 10**9))
+
+
+def test_nothing_declared_is_no_text(tmp_path: Path) -> None:
+    assert capture_data((), {}, top=str(tmp_path), common_dir=str(tmp_path / "git")) == b""
+    assert not (tmp_path / "git").exists()
+
+
+def test_a_file_and_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "d" / "sub").mkdir(parents=True)
+    (tmp_path / "d" / "sub" / "b").write_bytes(b"bb")
+    (tmp_path / "d" / "a").write_bytes(b"a")
+    (tmp_path / "big").write_bytes(b"x" * 1_500_000)
+    found = capture(tmp_path, "d/", "big")
+    lines = b"a\0" + digest(b"a").encode() + b"\nsub/b\0" + digest(b"bb").encode() + b"\n"
+    assert found == {
+        "big": {"hash": digest(b"x" * 1_500_000), "bytes": 1_500_000},
+        "d": {
+            "hash": digest(lines), "bytes": 3, "files": 2, "list": {"a": digest(b"a"), "sub/b": digest(b"bb")},
+        },
+    }  # fmt: skip
+
+
+def test_links_are_followed_once_and_links_to_nothing_are_data_too(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "real").write_bytes(b"r")
+    (tmp_path / "d" / "link").symlink_to("../real")
+    (tmp_path / "d" / "loop").symlink_to(".")
+    (tmp_path / "d" / "gone").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "d" / "pipe")
+    assert capture(tmp_path, "d")["d"]["list"] == {"gone": digest(b"link:nowhere"), "link": digest(b"r")}
+
+
+def test_named_data_do_not_tell_where_they_are(tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "a").write_bytes(b"a")
+    first = capture(tmp_path, images=NamedData(str(tmp_path / "one")))
+    assert first == capture(tmp_path, images=NamedData("two"))
+    assert list(first) == ["images"]
+
+
+def test_data_that_is_too_big_to_read_has_a_fingerprint_of_its_stats(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x")
+    age(tmp_path / "big")
+    first = capture(tmp_path, big=NamedData("big", "stat"))["big"]
+    assert first["hash"].startswith("stat:")
+    os.utime(tmp_path / "big", (2_000, 2_000))
+    assert capture(tmp_path, big=NamedData("big", "stat"))["big"]["hash"] != first["hash"]
+
+
+def test_missing_data_stops_the_run_and_missing_unused_named_data_does_not(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="data none: No such file"):
+        capture(tmp_path, "none")
+    named = {"images": NamedData("/nowhere")}
+    assert capture(tmp_path, images=named["images"]) == {"images": {"missing": True}}
+    with pytest.raises(UserError) as caught:
+        capture_data((), named, top=str(tmp_path), common_dir=str(tmp_path / "git"), used={"images"})
+    assert caught.value.hint == "say where it is on this machine: git config replicate.data.images PATH"
+
+
+def test_a_device_or_pipe_is_no_data_and_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="not a regular file"):
+        capture(tmp_path, "pipe")
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    first = capture(tmp_path, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", None)
+        assert capture(tmp_path, "a") == first
+    (tmp_path / "a").write_bytes(b"two")
+    assert capture(tmp_path, "a")["a"]["hash"] == digest(b"two")
+
+
+def test_a_file_changed_just_before_it_was_hashed_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    status = os.stat(tmp_path / "a")
+    capture(tmp_path, "a")
+    with stat_cache.StatCache(str(tmp_path / "git" / "replicate" / "data-hashes.sqlite")) as cache:
+        assert cache.get(os.fsencode(tmp_path / "a"), status) is None
+
+
+@pytest.mark.parametrize("obstacle", ["folder", "rubbish", "file above"])
+def test_a_cache_that_cannot_be_used_changes_nothing(tmp_path: Path, obstacle: str) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    cache = tmp_path / "git" / "replicate" / "data-hashes.sqlite"
+    if obstacle == "folder":
+        cache.mkdir(parents=True)
+    elif obstacle == "rubbish":
+        cache.parent.mkdir(parents=True)
+        cache.write_bytes(b"rubbish" * 1000)
+    else:
+        (tmp_path / "git").touch()
+    assert capture(tmp_path, "a")["a"]["hash"] == digest(b"one")
+
+
+def test_a_folder_of_many_files_is_one_entry(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for n in range(1_001):
+        (tmp_path / "d" / f"{n}").touch()
+    entry = capture(tmp_path, "d")["d"]
+    assert entry["files"] == 1_001
+    assert "list" not in entry
+
+
+def test_odd_names(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for name in (b"caf\xe9", b"new\nline", b"-x"):
+        with open(os.fsencode(tmp_path / "d") + b"/" + name, "wb"):
+            pass
+    assert set(capture(tmp_path, "d")["d"]["list"]) == {'"caf\\351"', '"new\\nline"', "-x"}
