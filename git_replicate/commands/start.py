@@ -43,7 +43,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     request = _request(options, context)
     console = context.console
     place = Place(
-        repository=context.writer,
+        repository=context.repository,
         config=context.config,
         settings=context.settings,
         say=(lambda line: None) if request.quiet else console.say,
