@@ -49,7 +49,7 @@ def layer(module: str) -> str:
 def imported(module: str, *, typing: bool) -> Iterator[str]:
     """The modules of ours that a module imports, inside functions too; those for types only if `typing`."""
     tree = sources()[module]
-    hidden = set()
+    hidden: set[int] = set()
     for node in ast.walk(tree):
         if not typing and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             hidden.update(id(inner) for child in node.body for inner in ast.walk(child))
