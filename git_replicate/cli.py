@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.answer(overview(), page=True)
             return 0 if words else 2
         module = load(command)
-        options = build_parser(command, module).parse_args(words[1:] if command.name == "start" else _joined(words[1:]))
+        options = parse_options(command, module, words[1:])
         from git_replicate.commands.context import Context
 
         return int(module.execute(options, Context(console)))
@@ -98,6 +98,11 @@ def _choose(words: Sequence[str]) -> Command | None:
         hint = f"did you mean: {PROGRAM} {near[0]}" if near else f"see: {PROGRAM} -h"
         raise UsageError(f"there is no command {words[0]!r}", hint)
     return command
+
+
+def parse_options(command: Command, module: ModuleType, words: Sequence[str]) -> argparse.Namespace:
+    """The options and arguments of one command; `UsageError` for what it does not take."""
+    return build_parser(command, module).parse_args(list(words) if command.name == "start" else _joined(words))
 
 
 def _joined(words: Sequence[str]) -> list[str]:

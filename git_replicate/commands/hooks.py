@@ -61,11 +61,17 @@ def _run(hook: str, context: Context) -> int:
     if commit is not None:
         note_tested(repository, commit)
     command = context.config.get("replicate.oncommit")
-    if command:
+    # A run that commits would start itself for ever, and every commit of a rebase a run.
+    if command and not os.environ.get("GIT_REPLICATE_RUN") and not _rewriting(repository.layout.git_dir):
         from git_replicate.execution.background import start_in_background
 
         start_in_background(command, os.environ, repository.layout)
     return 0
+
+
+def _rewriting(git_dir: str) -> bool:
+    """Whether a rebase or a series of picks is at work."""
+    return any(os.path.exists(os.path.join(git_dir, name)) for name in ("rebase-merge", "rebase-apply", "sequencer"))
 
 
 def _oid(text: str) -> Oid:

@@ -7,6 +7,7 @@ file knows the shape and the mistakes; `capture.config` reads the files.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -227,13 +228,18 @@ def nearest_key(key: str) -> str:
     return known[near[0]] if near else ""
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _spelling(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "")
 
 
 def _leaves(kind: type, path: str) -> Iterator[tuple[str, Any]]:
     """Every setting that is a value or a list of values: dotted name and kind."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     for f in dataclasses.fields(kind):
         name = f"{path}{f.name}"
         if name in _TABLES or name in _LISTS:
@@ -272,7 +278,7 @@ def _read(kind: type, table: Any, path: str, mistakes: list[str]) -> Any:
     if not isinstance(table, Mapping):
         mistakes.append(f"{path} must be a table, [{path}]")
         return kind()
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     values: dict[str, Any] = {}
     for key, value in table.items():

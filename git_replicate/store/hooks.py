@@ -53,9 +53,9 @@ def hook_states(layout: Layout, config: GitConfig) -> list[HookState]:
 
 
 def _state(path: str, name: str) -> State:
-    text = _read(path)
-    if text is None:
+    if not os.path.lexists(path):
         return "absent"
+    text = _read(path)
     if IDENTITY.encode() not in text:
         return "outdated" if b"# git replicate hook" in text else "other"
     if text != template(name).encode():
@@ -95,12 +95,13 @@ def remove(layout: Layout, config: GitConfig) -> list[HookState]:
     return hook_states(layout, config)
 
 
-def _read(path: str) -> bytes | None:
+def _read(path: str) -> bytes:
+    """What a hook says; nothing for one that cannot be read, which is then somebody else's."""
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError:
-        return None
+        return b""
 
 
 def _write(path: str, text: str) -> None:
