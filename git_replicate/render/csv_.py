@@ -22,6 +22,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, Spread):
         return plain(value.mean)
     text = plain(value)
+    if "\r" in text:  # csv.writer quotes only what is in its own line ending
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _number(text):
         return "'" + text
     return text

@@ -24,7 +24,8 @@ def test_csv_comes_back_as_it_was(rows: list[tuple[str, float, int | None]]) -> 
     back = list(csv.reader(io.StringIO(renderer("csv")(table), newline="")))
     assert back[0] == ["t", "f", "i"]
     for (word, number, whole), cells in zip(rows, back[1:], strict=True):
-        assert cells[0].removeprefix("'") == word.removeprefix("'") or cells[0] == word
+        lines = word.replace("\r\n", "\n").replace("\r", "\n")
+        assert cells[0] in (lines, "'" + lines)
         assert repr(number) == cells[1]
         assert cells[2] == ("" if whole is None else str(whole))
 
