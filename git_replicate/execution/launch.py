@@ -62,6 +62,7 @@ class _Stream:
     target: int
     length: int = 0
     broken: float | None = None
+    told: int = 0  # nobody reads: the signal that says so to the command next
     pipe: bool = False
 
 
@@ -216,11 +217,20 @@ def _pass_on(watch: _Watch) -> bool:
         _note_event(watch, stream.name, len(data))
         if stream.broken is None:
             _write(watch, stream, data)
-        elif time.monotonic() - stream.broken > _PIPE_GRACE_SECONDS and watch.command:
-            # It was told that nobody reads, as a pipe would have told it, and goes on writing.
-            stream.broken = time.monotonic()
-            _kill_group(watch, signal.SIGTERM)
+        _tell_broken(watch, stream)
     return moved
+
+
+def _tell_broken(watch: _Watch, stream: _Stream) -> None:
+    """Tell a command that writes where nobody reads, as a pipe would have told it; then, if it goes on, to end."""
+    if not stream.told or not watch.command or stream.broken is None:
+        return
+    if stream.told == signal.SIGPIPE:
+        _kill_group(watch, signal.SIGPIPE)
+        stream.broken, stream.told = time.monotonic(), signal.SIGTERM
+    elif time.monotonic() - stream.broken > _PIPE_GRACE_SECONDS:
+        _kill_group(watch, signal.SIGTERM)
+        stream.broken = time.monotonic()
 
 
 def _note_event(watch: _Watch, name: str, length: int) -> None:
@@ -241,8 +251,8 @@ def _write(watch: _Watch, stream: _Stream, data: bytes) -> None:
             view = view[os.write(stream.target, view[:4096] if stream.pipe else view) :]
         except OSError as error:
             stream.broken = time.monotonic()
-            if error.errno == errno.EPIPE and watch.command:
-                _kill_group(watch, signal.SIGPIPE)
+            if error.errno == errno.EPIPE:
+                stream.told = signal.SIGPIPE
             return
 
 
