@@ -36,7 +36,7 @@ _KINDS = (
         job=("LSB_JOBID",),
         cluster=("LSB_CLUSTER_NAME", "LSF_CLUSTER_NAME"),
         task=("LSB_JOBINDEX",),
-        restart=("LSB_RESTART_COUNT",),
+        restart=("LSB_RESTART",),
     ),
     _Kind(job=("OAR_JOB_ID", "OAR_JOBID"), cluster=("OAR_CLUSTER",), task=("OAR_ARRAY_INDEX",)),
     _Kind(job=("PBS_JOBID",), cluster=("PBS_SERVER", "PBS_DEFAULT"), task=("PBS_ARRAY_INDEX", "PBS_ARRAYID")),
@@ -49,7 +49,8 @@ _KINDS = (
     _Kind(job=("FLUX_JOB_ID",), task=("FLUX_JOB_CC",)),
     _Kind(job=("CONDOR_JOB_ID", "_CONDOR_JOB_ID"), task=("CONDOR_PROCNO",)),
 )
-_RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK", "FLUX_TASK_RANK")
+_RANKS = ("OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "FLUX_TASK_RANK", "SLURM_PROCID")
+"""Innermost first: `mpirun` within a Slurm job starts one daemon a node, whose SLURM_PROCID all of its ranks have."""
 
 
 def host() -> str:
@@ -91,7 +92,7 @@ def scheduler(environ: Mapping[str, str]) -> Scheduler:
             cluster=_first(environ, kind.cluster),
             job=job,
             task="" if not_an_array else task,
-            restart=_count(_first(environ, kind.restart)),
+            restart=_restarts(_first(environ, kind.restart)),
         )
     return Scheduler()
 
@@ -107,7 +108,17 @@ def rank(environ: Mapping[str, str]) -> int:
     `RANK` is a plain word that people use for other things, so it counts only beside torch's `WORLD_SIZE`.
     """
     names = ("RANK", *_RANKS) if environ.get("WORLD_SIZE", "").isdigit() else _RANKS
-    return next((number for name in names if (number := _count(environ.get(name, "")))), 0)
+    return next((int(text) for name in names if (text := environ.get(name, "")).isascii() and text.isdigit()), 0)
+
+
+def launch_id(environ: Mapping[str, str]) -> str:
+    """What all processes of one `mpirun` have in common, and no others; empty where nothing tells."""
+    return _first(environ, ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"))
+
+
+def attempt_id(environ: Mapping[str, str]) -> str:
+    """Tells one start of a job by its scheduler from another, as far as the scheduler says."""
+    return f"{scheduler(environ).restart}-{environ.get('SLURM_JOB_START_TIME', '')}".strip("-")
 
 
 def signal_number(name: str) -> int:
@@ -132,6 +143,11 @@ def signal_name(number: int) -> str:
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
     return next((value for name in names if (value := environ.get(name, ""))), "")
+
+
+def _restarts(text: str) -> int:
+    """How often a job was restarted; LSF says only that it was (Y)."""
+    return 1 if text.upper() == "Y" else _count(text)
 
 
 def _count(text: str) -> int:

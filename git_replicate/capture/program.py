@@ -37,11 +37,21 @@ _INTERPRETERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # options w
     "php": (words("-c -d"), words("-r")),
     "matlab": (frozenset(), words("-batch -r")),
 }
+_BUILDER_VALUES = words("-C -f -I -o -W --directory --file --makefile -s --snakefile -d --working-directory")
 _SHELLS = words("sh bash dash zsh ksh fish")
 _BUILDERS = words("make gmake snakemake just ninja")
+_HELPERS = words(
+    "cd pushd popd echo printf exit export source . set unset true false : mkdir rmdir rm cp mv ln touch cat ls pwd "
+    "sleep wait kill trap ulimit umask test [ date hostname module activate eval alias nvidia-smi which git pip"
+)
+"""Commands that stand around what a shell line is about."""
 _DEEPEST = 16
 """Launchers inside launchers; beyond that it is a game."""
 _EXTENSION = re.compile(r"\.(?:py|pyw|pyz|sh|bash|R|r|jl|js|mjs|ts|pl|rb|lua|m|ipynb|jar|exe|out|bin|go)$")
+_SCRIPT_WORD = re.compile(
+    r"(?<![\w./=~-])(?<!>)(?<!> )[\w./~+-]*\w\.(?:py|sh|R|r|jl|js|mjs|ts|pl|rb|lua|ipynb|jar)(?![\w./-])"
+)
+_MODULE_WORD = re.compile(r"python[\d.]*\s+(?:-[a-zA-Z]+\s+)*-\w*m\s+([\w.]*\w)")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
@@ -96,6 +106,8 @@ def _resolve(rest: tuple[str, ...], depth: int) -> Program:
         return _interpreted(rest[1:], base)
     if base == "java":
         return _java(rest[1:])
+    if base in _BUILDERS:
+        return _builder(rest[1:], base)
     inner = _unwrap(rest)
     if inner is None:
         return Program(_stem(word), rest[1:], word)
@@ -210,8 +222,7 @@ def _shell(rest: tuple[str, ...], base: str, depth: int) -> Program:
         option = rest[index]
         index += 1
         if not option.startswith("--") and "c" in option[1:]:
-            plain = plain_command(rest[index]) if index < len(rest) else None
-            return _resolve(plain, depth + 1) if plain else Program(base, ())
+            return _shell_code(rest[index], base, depth) if index < len(rest) else Program(base, ())
         if option in ("-o", "+o", "-O", "+O", "--rcfile", "--init-file"):
             index += 1
     if index >= len(rest):
@@ -219,11 +230,28 @@ def _shell(rest: tuple[str, ...], base: str, depth: int) -> Program:
     return Program(_stem(rest[index]), rest[index + 1 :], rest[index])
 
 
-def plain_command(code: str) -> tuple[str, ...] | None:
-    """The last command of a shell line that is nothing but plain commands joined by `&&` or `;`, else None.
+def _shell_code(code: str, base: str, depth: int) -> Program:
+    """The one program that a shell line is about; the shell itself where there are several, or none.
 
-    A line with a variable, substitution, pipe, redirection, pattern or loop is left alone: its words are not what
-    the program gets.
+    Of a line with variables, pipes or loops only the name is told: its words are not what the program gets.
+    """
+    commands = plain_commands(code)
+    if commands is None:
+        files = {_stem(word): word for word in _SCRIPT_WORD.findall(code)}
+        files.update({module.rpartition(".")[2]: module for module in _MODULE_WORD.findall(code)})
+        return Program(next(iter(files)) if len(files) == 1 else base, ())
+    programs = [_resolve(words, depth + 1) for words in commands if os.path.basename(words[0]) not in _HELPERS]
+    named = [program for program in programs if program.word and _is_file(program)]
+    for found in (named, programs):
+        if len(found) == 1:
+            return found[0]
+    return Program(base, ())
+
+
+def plain_commands(code: str) -> list[tuple[str, ...]] | None:
+    """The commands of a shell line that is nothing but plain commands joined by `&&` or `;`, else None.
+
+    A line with a variable, substitution, pipe, redirection, pattern or loop is left alone.
     """
     if re.search(r"[$`|<>(){}*?!#~\n\\]|(?<!&)&(?!&)", code):
         return None
@@ -233,15 +261,13 @@ def plain_command(code: str) -> tuple[str, ...] | None:
         tokens = list(lexer)
     except ValueError:
         return None
-    command: list[str] = []
+    commands: list[list[str]] = [[]]
     for token in tokens:
         if token in ("&&", ";"):
-            command = []
-        else:
-            command.append(token)
-    while command and (command[0] == "exec" or _ASSIGNMENT.match(command[0])):
-        command.pop(0)
-    return tuple(command) or None
+            commands.append([])
+        elif commands[-1] or not (token == "exec" or _ASSIGNMENT.match(token)):
+            commands[-1].append(token)
+    return [tuple(command) for command in commands if command]
 
 
 def _interpreted(rest: tuple[str, ...], base: str) -> Program:
@@ -257,6 +283,22 @@ def _interpreted(rest: tuple[str, ...], base: str) -> Program:
     return Program(_stem(rest[index]), rest[index + 1 :], rest[index])
 
 
+def _builder(rest: tuple[str, ...], base: str) -> Program:
+    """`make target NAME=value`: called after its target if it is given exactly one, else after the tool."""
+    targets: list[str] = []
+    values: list[str] = []
+    index = 0
+    while index < len(rest):
+        word = rest[index]
+        index += 1
+        if word.startswith("-"):
+            numbered = word in ("-j", "-l", "--cores") and index < len(rest) and rest[index].isdigit()
+            index += numbered or word in _BUILDER_VALUES
+        else:
+            (values if _ASSIGNMENT.match(word) else targets).append(word)
+    return Program(_stem(targets[0]) if len(targets) == 1 else base, tuple(values), base)
+
+
 def _java(rest: tuple[str, ...]) -> Program:
     """`java [options] -jar file args` or `java [options] Class args`."""
     index = 0
@@ -269,6 +311,11 @@ def _java(rest: tuple[str, ...]) -> Program:
         return Program("java", ())
     name = rest[index] if rest[index].endswith(".jar") else rest[index].rpartition(".")[2]
     return Program(_stem(name), rest[index + 1 :], rest[index])
+
+
+def _is_file(program: Program) -> bool:
+    """Whether a program is a script, a module or a file of the user's, not some command on the search path."""
+    return "/" in program.word or "." in program.word or program.word != program.name
 
 
 def _stem(word: str) -> str:

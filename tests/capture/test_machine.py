@@ -22,6 +22,7 @@ from git_replicate.core.record import Scheduler
         ),
         ({"PBS_JOBID": "7.host", "PBS_ARRAY_INDEX": "0"}, Scheduler("", "7.host", "0", 0)),
         ({"LSB_JOBID": "7", "LSB_JOBINDEX": "0"}, Scheduler("", "7", "", 0)),
+        ({"LSB_JOBID": "7", "LSB_JOBINDEX": "2", "LSB_RESTART": "Y"}, Scheduler("", "7", "2", 1)),
         ({"JOB_ID": "7"}, Scheduler()),
         ({"JOB_ID": "7", "SGE_TASK_ID": "undefined", "RESTARTED": "1"}, Scheduler("", "7", "", 1)),
         ({"OAR_JOB_ID": "7", "OAR_ARRAY_INDEX": "2"}, Scheduler("", "7", "2", 0)),
@@ -42,6 +43,8 @@ def test_scheduler_facts(environ: dict[str, str], scheduler: Scheduler) -> None:
         ({"RANK": "captain"}, 0),
         ({"RANK": "2"}, 0),
         ({"SLURM_PROCID": "0", "RANK": "1", "WORLD_SIZE": "2"}, 1),
+        ({"SLURM_PROCID": "1", "OMPI_COMM_WORLD_RANK": "0"}, 0),
+        ({"SLURM_PROCID": "1", "PMI_RANK": "6"}, 6),
     ],
 )
 def test_rank(environ: dict[str, str], rank: int) -> None:

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from git_replicate.capture.program import find_program, layers, may_start_anything, plain_command, program_name
+from git_replicate.capture.program import find_program, layers, may_start_anything, plain_commands, program_name
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,26 @@ from git_replicate.capture.program import find_program, layers, may_start_anythi
         ("docker run --gpus all image python train.py --lr 1", "train", "--lr 1"),
         ("bash -x train.sh --lr 1", "train", "--lr 1"),
         ("bash -c 'cd x && A=b exec python train.py --lr 1'", "train", "--lr 1"),
-        ("bash -lc 'for i in 1 2; do python train.py --lr $i; done'", "bash", ""),
-        ("sh -c 'python train.py --lr 1 | tee log'", "sh", ""),
+        ("bash -lc 'for i in 1 2; do python train.py --lr $i; done'", "train", ""),
+        ("sh -c 'python train.py --lr 1 | tee log'", "train", ""),
+        ("sh -c './train.sh --lr 1 > log.out 2>&1'", "train", ""),
+        ("sh -c 'python -m pkg.train | tee notes.py.txt'", "train", ""),
+        ("sh -c 'for f in *; do ./a.sh; python b.py; done'", "sh", ""),
+        ("sh -c 'while :; do date > x.sh; done'", "sh", ""),
+        ("sh -c 'exit 3'", "sh", ""),
+        ("sh -c 'echo hi; exit 1'", "sh", ""),
+        ("sh -c 'kill -TERM $$'", "sh", ""),
+        ("sh -c ''", "sh", ""),
+        ("sh -c 'python train.py --lr 1; echo done'", "train", "--lr 1"),
+        ("sh -c 'git pull && cd src && X=1 python -m pkg.train --lr 1'", "train", "--lr 1"),
+        ("sh -c 'snore 3; ./train --lr 1'", "train", "--lr 1"),
+        ("sh -c 'python a.py; python b.py'", "sh", ""),
+        ("sh -c 'mkdir -p out; simulate --lr 1'", "simulate", "--lr 1"),
+        ("make", "make", ""),
+        ("make -j 4 -C build train LR=1", "train", "LR=1"),
+        ("make -j8 train test", "make", ""),
+        ("snakemake --cores 4 figures/all.pdf", "all.pdf", ""),
+        ("just train", "train", ""),
         ("Rscript --vanilla fit.R --lr 1", "fit", "--lr 1"),
         ("Rscript -e 'print(1)'", "Rscript", ""),
         ("julia --project=. -t 4 fit.jl --lr 1", "fit", "--lr 1"),
@@ -85,8 +103,8 @@ def test_a_build_tool_or_a_shell_may_start_anything() -> None:
 
 
 def test_a_shell_line_is_understood_only_if_it_is_plain() -> None:
-    assert plain_command("a --x 1; b --y 'two words'") == ("b", "--y", "two words")
-    assert plain_command("a --x $Y") is None
-    assert plain_command("a > file") is None
-    assert plain_command("a 'unclosed") is None
-    assert plain_command("a &") is None
+    assert plain_commands("a --x 1; X=1 exec b --y 'two words'") == [("a", "--x", "1"), ("b", "--y", "two words")]
+    assert plain_commands("a --x $Y") is None
+    assert plain_commands("a > file") is None
+    assert plain_commands("a 'unclosed") is None
+    assert plain_commands("a &") is None
