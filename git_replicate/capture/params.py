@@ -101,6 +101,7 @@ def capture_params(
     read, warnings = _from_files(files, top)
     wanted = placeholders(template or ())
     everything = "params_file" in wanted
+    guessed = {name: value for name, value in guessed.items() if not everything or value != "{params_file}"}
     delivered: dict[str, Any] = {}
     unused: dict[str, Any] = {}
     for name, value in flatten(asked).items():

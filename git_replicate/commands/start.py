@@ -11,6 +11,8 @@ from git_replicate.core.errors import UsageError
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
+    from git_replicate.core.settings import Settings
+    from git_replicate.execution.jobs import JobStart
     from git_replicate.execution.plan import Request
 
 
@@ -34,11 +36,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
-    from git_replicate.execution.jobs import become, is_follower
+    from git_replicate.execution.follow import is_nested, is_upper_rank, run_rank, run_within
 
-    if is_follower(os.environ) and (command := _words(options)):
-        become(command, os.environ)
-    from git_replicate.execution.run import Place, open_session, start_run
+    nested, upper = is_nested(os.environ), is_upper_rank(os.environ)
+    if (nested or upper) and not options.open:
+        request = _within(options, context)
+        job = None if nested else _job(request, context)
+        if job is None:
+            run_within(request, _settings_if_needed(request, context))
+        return run_rank(request, context.settings, job, context.console.warn)
+    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.run import open_session, start_run
 
     request = _request(options, context)
     console = context.console
@@ -53,7 +61,51 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         record = open_session(request, place)
         console.answer(f"{record.experiment}/{record.id}")
         return 0
-    return start_run(request, place)
+    return start_run(request, place, _job(request, context))
+
+
+def _job(request: Request, context: Context) -> JobStart | None:
+    """This start among those of its batch job; None outside one, without asking for a repository there."""
+    from git_replicate.execution.jobs import identify, is_job
+    from git_replicate.git.opening import state_dir
+
+    if not is_job(os.environ):
+        return None
+    return identify(state_dir(context.repository.layout), os.environ, request.command)
+
+
+def _within(options: argparse.Namespace, context: Context) -> Request:
+    """What is asked for where somebody else records: a command with its params and seed."""
+    from git_replicate.capture.params import parse_assignment
+    from git_replicate.execution.plan import Request
+
+    return Request(
+        command=tuple(_words(options)) or _configured(context),
+        params=tuple(parse_assignment(text) for text in options.param),
+        seed=_seed(options.seed),
+        placeholders=not options.no_placeholders,
+    )
+
+
+def _settings_if_needed(request: Request, context: Context) -> Settings:
+    """The configuration, where the command's placeholders may speak of it."""
+    from git_replicate.capture.params import placeholders
+    from git_replicate.core.errors import NotARepositoryError
+    from git_replicate.core.settings import Settings
+
+    if not placeholders(request.command):
+        return Settings()
+    try:
+        return context.settings
+    except NotARepositoryError:
+        return Settings()
+
+
+def _configured(context: Context) -> tuple[str, ...]:
+    command = tuple(context.settings.command)
+    if not command:
+        raise UsageError("no command to run", "git replicate start -- python train.py --lr 0.1")
+    return command
 
 
 def _words(options: argparse.Namespace) -> list[str]:
@@ -69,9 +121,7 @@ def _request(options: argparse.Namespace, context: Context) -> Request:
 
     command = _words(options)
     if not command and not options.open:
-        command = list(context.settings.command)
-        if not command:
-            raise UsageError("no command to run", "git replicate start -- python train.py --lr 0.1")
+        command = list(_configured(context))
     prefix = context.repository.layout.prefix
     request = Request(
         command=tuple(command),

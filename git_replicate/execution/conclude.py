@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from git_replicate.capture.curves import Curves
 from git_replicate.capture.log import assemble_log
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
 from git_replicate.capture.metrics import OutputMetrics
@@ -18,7 +20,7 @@ from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritt
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
-from git_replicate.execution.launch import Outcome
+from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
@@ -29,6 +31,9 @@ from git_replicate.store.tested import remember_tree
 
 START_FILE = "start"
 RUN_FILE = "run.toml"
+EARLIER_LOG = "earlier.log"
+EARLIER_CURVES = "earlier.csv"
+"""What earlier attempts of the run printed and measured."""
 
 
 class Ended(NamedTuple):
@@ -55,11 +60,13 @@ def conclude_run(
     record = records.loads(spool.read(RUN_FILE) or b"")
     plan = load_plan(spool.read(PLAN_FILE) or b"{}")
     metrics, log, cut, notices = _read_output(spool, plan, record)
-    record = with_outcome(record, outcome, status)
+    record = with_outcome(record, plan, outcome, status)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     if scan is not None:
-        code = replace(record.code, changed_during_run=scan.changed)
-        record = replace(record, code=code, files=scan.written)
+        changed = tuple(sorted({*record.code.changed_during_run, *scan.changed}))
+        written = {file.path: file for file in (*record.files, *scan.written)}
+        code = replace(record.code, changed_during_run=changed)
+        record = replace(record, code=code, files=tuple(written[path] for path in sorted(written)))
     if cut:
         notices.append(f"the log is cut in its middle: {cut} bytes are left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
@@ -69,7 +76,8 @@ def conclude_run(
         start = finish(repo, record, start, parts)
     collected = _outputs(plan, record)
     notices += collected.notices
-    record = replace(record, outputs=collected.outputs, missing=_united(record.missing, notices))
+    outputs = collected.outputs or record.outputs
+    record = replace(record, outputs=outputs, missing=_united(record.missing, notices))
     record = replace(record, files=tuple(f for f in record.files if f.path not in collected.outputs))
     finish(repo, record, start, replace(parts, outputs=collected.tree, large=collected.store, pointers=plan.lfs))
     if record.code.tree:
@@ -93,20 +101,33 @@ def _started(repo: Repository, spool: Spool, record: Record, parts: Parts) -> Oi
     return start
 
 
-def with_outcome(record: Record, outcome: Outcome | None, status: Status | None = None) -> Record:
-    """The record with what an outcome adds; None if nobody saw the end."""
+def outcome_of(spool: Spool) -> Outcome | None:
+    """How the command ended, from the holder's own file; None if that died as well."""
+    ended = spool.read_json("exit.json")
+    if not ended:
+        return None
+    record = records.loads(spool.read(RUN_FILE) or b"")
+    plan = load_plan(spool.read(PLAN_FILE) or b'{"top": ""}')
+    started = (record.started or datetime.now(UTC)) + timedelta(seconds=plan.elapsed)
+    return read_outcome(ended, started, trusted=True)
+
+
+def with_outcome(record: Record, plan: Plan, outcome: Outcome | None, status: Status | None = None) -> Record:
+    """The record with what an outcome adds, on top of the attempts before; `lost` if nobody saw the end."""
     if outcome is None:
-        return replace(record, status=status or Status.LOST)
+        return replace(record, status=status or Status.LOST, seconds=plan.seconds or None)
     ended, reason = judge(outcome)
     process = replace(
-        record.process, peak_memory_bytes=outcome.peak_memory_bytes, cpu_seconds=round(outcome.cpu_seconds, 6)
+        record.process,
+        peak_memory_bytes=max(outcome.peak_memory_bytes, record.process.peak_memory_bytes),
+        cpu_seconds=round(plan.cpu_seconds + outcome.cpu_seconds, 6),
     )
     return replace(
         record,
         status=status or ended,
         reason=reason,
         finished=outcome.finished,
-        seconds=round(outcome.seconds, 6),
+        seconds=round(plan.seconds + outcome.seconds, 6),
         exit_code=outcome.exit_code,
         signal=outcome.signal or "",
         process=process,
@@ -135,8 +156,12 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
     def watched() -> Iterator[bytes]:
         # A piece of one stream may end in the middle of a line; what is left waits for its own stream to go on.
         rest = {"stdout": b"", "stderr": b""}
+        if plan.attempt > 1:
+            earlier = spool.read(EARLIER_LOG) or b""
+            yield earlier + b"\n" * (bool(earlier) and not earlier.endswith(b"\n"))
+            yield b"[git replicate: attempt %d]\n" % plan.attempt
         for stream, seconds, data in spool.output():
-            found.feed(data, time=seconds, stream=stream)
+            found.feed(data, time=None if seconds is None else seconds + plan.elapsed, stream=stream)
             whole, newline, rest_of_line = (rest[stream] + data).rpartition(b"\n")
             rest[stream] = rest_of_line
             yield whole + newline
@@ -157,7 +182,32 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
             notices.append(f"metrics {notice}")
     output = found.curves() if plan.stdout or plan.patterns else None
     merged = merge_metrics(sources, output, always_output=bool(plan.patterns))
+    if plan.attempt > 1:
+        merged = _after_earlier(merged, Curves.from_csv(spool.read(EARLIER_CURVES) or b""), record)
     return merged, log.data, log.cut, notices
+
+
+def _after_earlier(metrics: Metrics, earlier: Curves, record: Record) -> Metrics:
+    """The curves of earlier attempts and then this one's, which replace those of the same step."""
+    again = {(p.metric, p.step) for p in metrics.curves if p.step is not None}
+    # A file that the command only lengthens holds the earlier points still.
+    again_in_file = {(p.metric, p.value) for p in metrics.curves if metrics.source.get(p.metric) != "stdout"}
+    united = Curves()
+    for p in earlier:
+        if (p.metric, p.step) in again if p.step is not None else (p.metric, p.value) in again_in_file:
+            continue
+        united.add(p.metric, p.value, p.step, p.time)
+    for p in metrics.curves:
+        united.add(p.metric, p.value, p.step, p.time)
+    values = {**record.metrics, **united.last(), **metrics.values}
+    best = {**record.metrics_best, **united.best()}
+    source = {**record.metrics_source, **metrics.source}
+    return Metrics(
+        values={name: values[name] for name in sorted(values)},
+        best={name: best[name] for name in sorted(best)},
+        source={name: source[name] for name in sorted(source)},
+        curves=united,
+    )
 
 
 def _outputs(plan: Plan, record: Record) -> Collected:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from git_replicate.core.errors import UserError
 from git_replicate.git.command import LOCAL_VARIABLES
@@ -64,3 +66,14 @@ def find_command(command: str, env: Mapping[str, str], directory: str) -> str:
     raise CommandNotFoundError(
         f"{command or '(empty)'}: command not found", "check the spelling, or activate its environment"
     )
+
+
+def execute(program: str, command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a command; `OSError` if the kernel will not."""
+    try:
+        os.execve(program, list(command), dict(env))
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        # A script without a first line that names its interpreter: as execvp(3) does, and so every shell.
+        os.execve("/bin/sh", ["/bin/sh", program, *command[1:]], dict(env))

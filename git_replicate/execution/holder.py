@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from git_replicate.execution import terminal
+from git_replicate.execution.environment import execute
 from git_replicate.execution.spool import Spool
 
 _CHUNK = 1 << 16
@@ -143,7 +144,7 @@ def _become(job: Job, slave: int, failed: int) -> NoReturn:
         signal.signal(signal.SIGHUP, _dispositions["SIGHUP"])
         os.chdir(job.directory)
         signal.pthread_sigmask(signal.SIG_SETMASK, job.mask)
-        _execute(job)
+        execute(job.program, job.command, job.env)
     except OSError as error:
         os.write(failed, f"{job.command[0]}: {error.strerror}".encode())
     os._exit(126)
@@ -156,18 +157,6 @@ _dispositions: dict[str, Any] = {"SIGHUP": signal.SIG_DFL}
 def remember_dispositions() -> None:
     """Called by the recorder before it forks: a `nohup` is to reach the command."""
     _dispositions["SIGHUP"] = signal.getsignal(signal.SIGHUP) or signal.SIG_DFL
-
-
-def _execute(job: Job) -> None:
-    try:
-        os.execve(job.program, list(job.command), dict(job.env))
-    except OSError as error:
-        import errno
-
-        if error.errno != errno.ENOEXEC:
-            raise
-        # A script without a first line that names its interpreter: as execvp(3) does, and so every shell.
-        os.execve("/bin/sh", ["/bin/sh", job.program, *job.command[1:]], dict(job.env))
 
 
 def _wait(job: Job, state: _State) -> None:

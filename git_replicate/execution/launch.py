@@ -27,6 +27,7 @@ from typing import Any
 from git_replicate.capture import machine
 from git_replicate.execution import holder, terminal
 from git_replicate.execution.environment import find_command
+from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.spool import STREAMS, Spool
 
 _TO_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP)
@@ -36,21 +37,6 @@ _SAME_SIGNAL_SECONDS = 1.0
 _PIPE_GRACE_SECONDS = 0.5
 _FASTEST, _SLOWEST = 0.001, 0.03
 _CHUNK = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a command ended. Both exit code and signal are None if nobody saw the end."""
-
-    exit_code: int | None
-    signal: str | None
-    started: datetime
-    finished: datetime
-    seconds: float
-    peak_memory_bytes: int = 0
-    cpu_seconds: float = 0.0
-    interrupted_by: str | None = None
-    problem: str = ""
 
 
 @dataclass(slots=True)
@@ -385,34 +371,3 @@ def _outcome(watch: _Watch, started: datetime) -> Outcome:
     return read_outcome(
         watch.ended or {}, started, peak=watch.peak, interrupted_by=watch.interrupted_by, problem=watch.problem
     )
-
-
-def read_outcome(
-    ended: Mapping[str, Any], started: datetime, *, peak: int = 0, interrupted_by: str | None = None, problem: str = "",
-    trusted: bool = False,
-) -> Outcome:  # fmt: skip
-    """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end.
-
-    `peak` is what was seen of the command's memory while it ran; `trusted`: take the holder's figure as it is.
-    """
-    finished = datetime.fromtimestamp(ended["finished"], UTC) if ended else datetime.now(UTC)
-    number = ended.get("signal") or 0
-    resident = int(ended.get("peak_memory_bytes", 0))
-    return Outcome(
-        exit_code=ended.get("exit_code"),
-        signal=machine.signal_name(number) if number else None,
-        started=started,
-        finished=finished,
-        seconds=max((finished - started).total_seconds(), 0.0),
-        peak_memory_bytes=max(peak, resident if trusted or resident > _own_peak() else 0),
-        cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
-        interrupted_by=interrupted_by,
-        problem=problem,
-    )
-
-
-def _own_peak() -> int:
-    """Below this, `wait4` may be speaking of our own fork."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -57,6 +57,12 @@ class Plan:
     data: str = ""
     before: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """The result files that were there before the run: time, size and inode."""
+    attempt: int = 1
+    elapsed: float = 0.0
+    """Seconds from the run's start to that of this attempt."""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    """What the attempts before this one took."""
 
 
 def make_plan(request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes) -> Plan:

@@ -15,8 +15,8 @@ from git_replicate.capture import machine
 from git_replicate.core import record as records
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
 from git_replicate.core.record import Record, Status
-from git_replicate.execution.conclude import RUN_FILE, conclude_run
-from git_replicate.execution.launch import Outcome, read_outcome
+from git_replicate.execution.conclude import RUN_FILE, conclude_run, outcome_of
+from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import PLAN_FILE, load_plan
 from git_replicate.execution.spool import Alive, Spool, fallback_root, list_spools, spool_root
 from git_replicate.git.repository import Repository
@@ -84,7 +84,7 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
             yield Recovered(run.name, "would be recovered")
             continue
         try:
-            ended = conclude_run(repo, run.spool, outcome=_outcome(run), status=None)
+            ended = conclude_run(repo, run.spool, outcome=outcome_of(run.spool))
         except (GitError, StorageError, OSError, UserError) as error:
             yield Recovered(run.name, f"kept in {run.spool.folder}", str(error))
             continue
@@ -93,14 +93,6 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
     if not dry_run:
         _remove_leftovers(repo)
         write_notes(repo)
-
-
-def _outcome(run: LiveRun) -> Outcome | None:
-    """How the command ended, from the holder's own file; None if that died as well."""
-    ended = run.spool.read_json("exit.json")
-    if not ended:
-        return None
-    return read_outcome(ended, run.record.started or datetime.now(UTC), trusted=True)
 
 
 def _without_spool(repo: Repository, *, dry_run: bool) -> Iterator[Recovered]:

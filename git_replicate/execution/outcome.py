@@ -1,0 +1,62 @@
+"""How a command ended: what the holder saw, as a value."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from git_replicate.capture import machine
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended. Both exit code and signal are None if nobody saw the end."""
+
+    exit_code: int | None
+    signal: str | None
+    started: datetime
+    finished: datetime
+    seconds: float
+    peak_memory_bytes: int = 0
+    cpu_seconds: float = 0.0
+    interrupted_by: str | None = None
+    problem: str = ""
+
+    @property
+    def shell_code(self) -> int:
+        """The exit code as a shell tells it: 128+n for a signal; 1 if nobody saw the end."""
+        if self.signal:
+            return 128 + machine.signal_number(self.signal)
+        return 1 if self.exit_code is None else self.exit_code
+
+
+def read_outcome(
+    ended: Mapping[str, Any], started: datetime, *, peak: int = 0, interrupted_by: str | None = None, problem: str = "",
+    trusted: bool = False,
+) -> Outcome:  # fmt: skip
+    """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end.
+
+    `peak` is what was seen of the command's memory while it ran; `trusted`: take the holder's figure as it is.
+    """
+    finished = datetime.fromtimestamp(ended["finished"], UTC) if ended else datetime.now(UTC)
+    number = ended.get("signal") or 0
+    resident = int(ended.get("peak_memory_bytes", 0))
+    return Outcome(
+        exit_code=ended.get("exit_code"),
+        signal=machine.signal_name(number) if number else None,
+        started=started,
+        finished=finished,
+        seconds=max((finished - started).total_seconds(), 0.0),
+        peak_memory_bytes=max(peak, resident if trusted or resident > _own_peak() else 0),
+        cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
+        interrupted_by=interrupted_by,
+        problem=problem,
+    )
+
+
+def _own_peak() -> int:
+    """Below this, `wait4` may be speaking of our own fork."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,312 @@
+"""Before the command starts: everything captured, and the start of the run stored.
+
+What cannot be stored is said once and written into the record as `missing`; the record then waits in the spool, and
+the command runs all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from git_replicate.capture import machine
+from git_replicate.capture.data import capture_data
+from git_replicate.capture.environment import capture_environment
+from git_replicate.capture.params import Params, capture_params, placeholders
+from git_replicate.capture.program import program_name
+from git_replicate.capture.seeds import draw_seed, seed_environment
+from git_replicate.core import record as records
+from git_replicate.core.errors import GitError, StorageError, UserError
+from git_replicate.core.names import ExperimentName, RunId, clean_component, experiment_name, new_run_id
+from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
+from git_replicate.core.secrets import mask_command
+from git_replicate.core.settings import Settings
+from git_replicate.execution.attempts import (
+    Earlier,
+    continued,
+    continued_plan,
+    continued_snapshot,
+    difference,
+    keep_history,
+)  # fmt: skip
+from git_replicate.execution.command import fill_command, seed_asked_for, template, with_params, write_params
+from git_replicate.execution.conclude import RUN_FILE, START_FILE
+from git_replicate.execution.environment import clean_environment, find_command
+from git_replicate.execution.jobs import RUN_VARIABLE
+from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan
+from git_replicate.execution.spool import Spool, fallback_root, spool_root
+from git_replicate.git.config import GitConfig
+from git_replicate.git.repository import Oid, Repository
+from git_replicate.store.annotations import annotate
+from git_replicate.store.snapshot import Snapshot, take_snapshot
+from git_replicate.store.store import Parts, begin, finish
+
+_ROOM = 1 << 16
+"""Bytes that a spool must have room for; less, and what the command prints would fail as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run happens: the repository, what is configured for it, and how to talk to the person."""
+
+    repository: Repository
+    config: GitConfig
+    settings: Settings
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known before the command starts."""
+
+    record: Record
+    plan: Plan
+    request: Request
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    spool: Spool
+    snapshot: Snapshot | None
+    base: Oid | None = None
+    """The commit that an earlier attempt of the run ended with."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.record.experiment}/{self.record.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Captured:
+    """What there is to know without writing anything."""
+
+    command: tuple[str, ...]
+    experiment: ExperimentName
+    seeds: Seeds
+    params: Params
+    data: bytes
+    environment: bytes
+    doubts: tuple[str, ...]
+    environ: Mapping[str, str]
+
+
+class NotTheSameRunError(Exception):
+    """The earlier attempt's run is another one: why, in words."""
+
+
+def prepare(request: Request, place: Place, earlier: Earlier | None = None) -> Prepared:
+    """Decide everything, capture what is there and store the start of the run, or of its next attempt.
+
+    Bad input raises before anything is written. What cannot be stored is said and waits in the spool, unless the
+    request is strict.
+    """
+    if earlier is None:
+        return _prepare(request, place, None)
+    try:
+        return _prepare(request, place, earlier)
+    except NotTheSameRunError as reason:
+        place.warn(f"run {earlier.name} of this job's earlier attempt is not continued: {reason}")
+        return _prepare(request, place, None)
+
+
+def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepared:
+    captured = _capture(request, place, earlier)
+    now = datetime.now(UTC)
+    run = earlier.record.id if earlier else new_run_id(now, secrets.token_bytes(4))
+    spool, missing = _make_spool(place, run, strict=request.strict)
+    if missing:
+        place = replace(place, warn=lambda line: None)  # one warning says it all
+    snapshot, code = _snapshot(place, spool, strict=request.strict)
+    record = _record(request, place, captured, run, now)
+    record = replace(record, code=code, missing=(*missing, *captured.doubts))
+    plan = make_plan(
+        request, place.settings, top=_worktree(place), environment=captured.environment, data=captured.data
+    )
+    if earlier is not None:
+        if reason := difference(place.repository, earlier, record, captured.data):
+            spool.remove()
+            raise NotTheSameRunError(reason)
+        record, plan = continued(earlier, record), continued_plan(earlier, plan, now)
+        snapshot = continued_snapshot(earlier, snapshot) if snapshot else None
+        keep_history(place.repository, earlier, spool)
+    for warning in captured.params.warnings:
+        place.warn(warning)
+    added = {
+        RUN_VARIABLE: f"{record.experiment}/{record.id}", **seed_environment(captured.seeds, captured.environ)
+    }  # fmt: skip
+    environ = {**captured.environ, **added}
+    base = earlier.commit if earlier else None
+    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base)
+    return _begin(prepared, place, strict=request.strict)
+
+
+def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captured:
+    settings, layout = place.settings, place.repository.layout
+    top = _worktree(place)
+    option = settings.random.seed if request.seed is None else request.seed
+    environ = clean_environment(os.environ)
+    seeds = earlier.record.seeds if earlier else draw_seed(option, secrets.token_bytes, os.environ)
+    command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
+    if command:
+        find_command(command[0], environ, os.getcwd())
+    experiment = _experiment(request, settings, command)
+    params = capture_params(
+        command, requested=request.params, files=settings.params.files, top=top, template=template(request)
+    )
+    used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
+    paths = (*settings.data.paths, *request.data)
+    data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
+    environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment)
+    return _Captured(command, experiment, seeds, params, data, environment, tuple(doubts), environ)
+
+
+def _record(request: Request, place: Place, captured: _Captured, run: RunId, now: datetime) -> Record:
+    """The record of a run that starts now; its code is not in it yet."""
+    params = captured.params
+    return Record(
+        id=run,
+        experiment=captured.experiment,
+        status=Status.RUNNING,
+        command=mask_command(captured.command),
+        directory=place.repository.layout.prefix.rstrip("/"),
+        started=now,
+        message=request.message,
+        user=User(*place.config.identity()),
+        process=Process(host=machine.host(), pid=os.getpid(), boot_id=machine.boot_id()),
+        scheduler=machine.scheduler(os.environ),
+        params=params.values,
+        params_given=params.given,
+        params_null=params.null,
+        params_unused=params.unused,
+        params_source=params.source,
+        seeds=captured.seeds,
+    )
+
+
+def _worktree(place: Place) -> str:
+    top = place.repository.layout.top
+    if top is None:
+        raise UserError(
+            "this repository is bare: there is no working tree to record", "run it in a clone or a worktree of it"
+        )
+    return top
+
+
+def _experiment(request: Request, settings: Settings, command: tuple[str, ...]) -> ExperimentName:
+    """The name given, or configured, or else that of the script."""
+    given = request.experiment or os.environ.get("GIT_REPLICATE_EXPERIMENT", "") or settings.experiment
+    if given:
+        return experiment_name(given)
+    return ExperimentName(clean_component(program_name(command)) or "default")
+
+
+def _make_spool(place: Place, run: RunId, *, strict: bool) -> tuple[Spool, tuple[str, ...]]:
+    """A folder for the live run, in the repository or, if that cannot be written, in the user's state folder."""
+    try:
+        return _roomy_spool(os.path.join(spool_root(place.repository.layout.common_dir), run)), ()
+    except OSError as error:
+        problem = f"the repository cannot be written ({error.strerror})"
+    if strict:
+        raise StorageError(f"record the run: {problem}", "make room for it, or run without --strict")
+    return _fallback_spool(place, run, problem), (problem,)
+
+
+def _roomy_spool(folder: str) -> Spool:
+    """A spool with some room to write in; `OSError` where there is none."""
+    spool = Spool.create(folder)
+    try:
+        spool.write("room", bytes(_ROOM))
+        os.unlink(spool.path("room"))
+    except OSError:
+        spool.remove()
+        raise
+    return spool
+
+
+def _fallback_spool(place: Place, run: RunId, problem: str) -> Spool:
+    folder = os.path.join(fallback_root(place.repository.layout.common_dir), run)
+    try:
+        spool = _roomy_spool(folder)
+    except OSError as error:
+        raise StorageError(
+            f"record the run: {problem}, nor can {os.path.dirname(folder)} ({error.strerror})", "df -h . ~"
+        ) from error
+    place.warn(f"{problem}; the record waits in {folder} until: git replicate recover")
+    return spool
+
+
+def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | None, Code]:
+    """The code as it is now; a snapshot that cannot be stored is said and recorded, and the run goes on."""
+    try:
+        snapshot = take_snapshot(place.repository, place.settings.snapshot, scratch=spool.folder)
+    except (GitError, StorageError, OSError) as error:
+        if strict:
+            raise
+        place.warn(f"the code could not be recorded: {error}")
+        head, branch = place.repository.head()
+        name = (branch or "").removeprefix("refs/heads/")
+        return None, Code(base=head or "", branch=name, missing=str(error))
+    for line in snapshot.warnings:
+        place.warn(line)
+    return snapshot, Code(
+        snapshot=snapshot.commit,
+        tree=snapshot.tree,
+        base=snapshot.base or "",
+        branch=snapshot.branch or "",
+        dirty=snapshot.dirty,
+        filter_failed=snapshot.filter_failed,
+        submodules=snapshot.submodules,
+        left_out=snapshot.left_out,
+    )
+
+
+def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:
+    """Store the start of the run; if that cannot be done the spool alone holds it until the end."""
+    try:
+        prepared = _write_spool(prepared, place.settings)
+    except OSError as error:
+        prepared.spool.remove()
+        problem = f"the repository cannot be written ({error.strerror})"
+        if strict:
+            raise StorageError(f"record the run: {problem}", "make room for it, or run without --strict") from error
+        spool = _fallback_spool(place, prepared.record.id, problem)
+        prepared = _write_spool(replace(prepared, spool=spool, snapshot=None), place.settings)
+        place = replace(place, warn=lambda line: None)
+    spool = prepared.spool
+    try:
+        start = _store_start(prepared, place)
+        spool.write(START_FILE, start.encode())
+        if prepared.plan.tags and prepared.base is None:
+            annotate(place.repository, start, tags=prepared.plan.tags, actor=place.config.identity())
+    except (GitError, StorageError, OSError) as error:
+        if strict:
+            spool.remove()
+            raise
+        place.warn(f"the run is not in the repository yet ({error}); its record waits in {spool.folder}")
+    return prepared
+
+
+def _store_start(prepared: Prepared, place: Place) -> Oid:
+    """The commit that the run, or its next attempt, begins with."""
+    plan, snapshot = prepared.plan, prepared.snapshot
+    parts = Parts(environment=plan.environment.encode(), data=plan.data.encode())
+    if prepared.base is not None:
+        return finish(place.repository, prepared.record, prepared.base, parts)
+    code = (snapshot.commit, snapshot.tree) if snapshot else (None, None)
+    return begin(place.repository, prepared.record, code[0], code[1], parts)
+
+
+def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
+    """Fill the spool; with that it is known where the command finds its params."""
+    spool, request = prepared.spool, prepared.request
+    spool.write(PLAN_FILE, dump_plan(prepared.plan))
+    spool.write(RUN_FILE, records.dumps(prepared.record))
+    if prepared.base is not None:
+        spool.write(START_FILE, prepared.base.encode())
+    spool.note_process("recorder", os.getpid())
+    path = write_params(request, spool.folder)
+    seed = seed_asked_for(request, settings, prepared.record.seeds)
+    command = fill_command(request, settings, seed, params_file=path)
+    return replace(prepared, command=command, environment=with_params(prepared.environment, path))
