@@ -7,7 +7,6 @@ its command: what that prints and how it ends is kept in a spool, for `recover` 
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
@@ -15,14 +14,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import NoReturn
 
 from git_replicate.capture import machine
 from git_replicate.capture.seeds import SEED_VARIABLE, draw_seed, requested_seed, seed_environment
 from git_replicate.core.errors import StorageError
 from git_replicate.core.record import Seeds
-from git_replicate.core.secrets import mask_command
 from git_replicate.core.settings import Settings
 from git_replicate.execution.command import (
     fill_command,
@@ -35,9 +32,7 @@ from git_replicate.execution.environment import NotExecutableError, clean_enviro
 from git_replicate.execution.jobs import RUN_VARIABLE, JobStart, wait_for_run
 from git_replicate.execution.launch import launch
 from git_replicate.execution.plan import Request
-from git_replicate.execution.spool import Spool
-
-RANK_FILE = "rank.json"
+from git_replicate.execution.ranks import make_rank_spool
 
 
 def is_nested(environ: Mapping[str, str]) -> bool:
@@ -72,7 +67,7 @@ def run_rank(request: Request, settings: Settings, start: JobStart, warn: Callab
         _become(request, settings, env, seeds, folder=os.path.join(state, "spool", run.run.rpartition("/")[2]))
     find_command(request.command[0], env, os.getcwd())
     try:
-        spool = _make_spool(state, start, request)
+        spool = make_rank_spool(start, request)
         path = write_params(request, spool.folder)
     except OSError as error:
         warn(f"rank 0 of this job has recorded no run, and this rank cannot ({error.strerror}): only its command runs")
@@ -81,19 +76,6 @@ def run_rank(request: Request, settings: Settings, start: JobStart, warn: Callab
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds), params_file=path)
     variables = {**with_params(env, path), **seed_environment(seeds, env)}
     return launch(command, env=variables, directory=os.getcwd(), spool=spool).shell_code
-
-
-def _make_spool(state: str, start: JobStart, request: Request) -> Spool:
-    name = f"rank-{start.rank}-{start.key}-{secrets.token_hex(4)}"
-    spool = Spool.create(os.path.join(state, "spool", name))
-    facts = {
-        "key": start.key, "attempt": start.attempt, "rank": start.rank, "host": machine.host(),
-        "job": machine.scheduler(os.environ).job, "command": list(mask_command(request.command)),
-        "started": datetime.now(UTC).isoformat(),
-    }  # fmt: skip
-    spool.write(RANK_FILE, json.dumps(facts).encode("utf-8", "surrogateescape"))
-    spool.note_process("recorder", os.getpid())
-    return spool
 
 
 def _become(request: Request, settings: Settings, env: dict[str, str], seeds: Seeds, *, folder: str = "") -> NoReturn:

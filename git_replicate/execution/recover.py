@@ -18,6 +18,7 @@ from git_replicate.core.record import Record, Status
 from git_replicate.execution.conclude import RUN_FILE, conclude_run, outcome_of
 from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import PLAN_FILE, load_plan
+from git_replicate.execution.ranks import RANK_FILE, merge_ranks
 from git_replicate.execution.spool import Alive, Spool, fallback_root, list_spools, spool_root
 from git_replicate.git.repository import Repository
 from git_replicate.store.notes import write_notes
@@ -90,6 +91,8 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
             continue
         yield Recovered(run.name, f"recovered: {ended.record.status}")
     yield from _without_spool(repo, dry_run=dry_run)
+    for rank in merge_ranks(repo, dry_run=dry_run):
+        yield Recovered(*rank)
     if not dry_run:
         _remove_leftovers(repo)
         write_notes(repo)
@@ -118,7 +121,8 @@ def _without_spool(repo: Repository, *, dry_run: bool) -> Iterator[Recovered]:
 def _remove_leftovers(repo: Repository) -> None:
     """Folders of runs that were killed before there was anything to record."""
     for spool in list_spools(spool_root(repo.layout.common_dir)):
-        if spool.read(RUN_FILE) is None and spool.alive() == "none" and _is_old(spool):
+        known = spool.read(RUN_FILE) is not None or spool.read(RANK_FILE) is not None
+        if not known and spool.alive() == "none" and _is_old(spool):
             spool.remove()
 
 
