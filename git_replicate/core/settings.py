@@ -155,6 +155,8 @@ def _check(settings: Settings, mistakes: list[str]) -> None:
     keep = settings.outputs.keep
     if keep not in ("all", "hash") and not re.fullmatch(r"last \d+|best:\S+", keep):
         mistakes.append(f'outputs.keep: {keep!r} is not "all", "last N", "best:METRIC" or "hash"')
+    elif keep not in ("all", "hash") and settings.outputs.lfs:
+        mistakes.append(f"outputs.keep: {keep!r} lets go of files that outputs.lfs promises to others; choose one")
     seed = settings.random.seed
     if isinstance(seed, str) and seed not in ("auto", "none"):
         mistakes.append(f'random.seed: {seed!r} is not a number, "auto" or "none"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 _T975 = (
@@ -56,3 +57,10 @@ def median(values: Sequence[float]) -> float:
     ordered = sorted(values)
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def smaller_is_better(metric: str, maximize: Sequence[str], minimize: Sequence[str]) -> bool:
+    """Whether small values of a metric are good: those of losses are, unless the configuration says otherwise."""
+    if metric in minimize:
+        return True
+    return metric not in maximize and bool(re.search(r"loss|error|perplexity|\brmse\b|\bmae\b", metric))

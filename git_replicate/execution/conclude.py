@@ -20,13 +20,14 @@ from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritt
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
+from git_replicate.execution.keeping import keeping, note_and_release, store_of, wanted
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.notes import write_notes
 from git_replicate.store.snapshot import EndScan, remember_written
-from git_replicate.store.store import Parts, begin, finish
+from git_replicate.store.store import Parts, begin, finish, read_run
 from git_replicate.store.tested import remember_tree
 
 START_FILE = "start"
@@ -74,18 +75,42 @@ def conclude_run(
     if record.status is Status.INTERRUPTED and plan.outputs:
         # Whoever interrupts may kill soon: what is known is stored first, then the outputs are hashed.
         start = finish(repo, record, start, parts)
-    collected = _outputs(plan, record)
-    notices += collected.notices
-    outputs = collected.outputs or record.outputs
-    record = replace(record, outputs=outputs, missing=_united(record.missing, notices))
-    record = replace(record, files=tuple(f for f in record.files if f.path not in collected.outputs))
-    finish(repo, record, start, replace(parts, outputs=collected.tree, large=collected.store, pointers=plan.lfs))
+    record = replace(record, missing=_united(record.missing, notices))
+    record, left = _store_end(repo, plan, record, start, parts)
+    notices += left
     if record.code.tree:
         remember_tree(repo.layout, record.code.tree, run_ref(record.experiment, record.id))
     remember_written(repo, record.id, scan.written if scan else ())
     spool.remove()
     write_notes(repo)
     return Ended(record, plan, tuple(notices))
+
+
+def _store_end(
+    repo: Repository, plan: Plan, record: Record, start: Oid, parts: Parts
+) -> tuple[Record, tuple[str, ...]]:
+    """Keep the outputs, store the record with them, and let older outputs go; the record, and notices."""
+    with keeping(repo.layout, plan):
+        keep, notice = wanted(repo.layout, plan, record) if plan.outputs else ("all", "")
+        collected = _outputs(plan, record, keep)
+        notices = [*filter(None, [notice]), *collected.notices]
+        outputs = collected.outputs or record.outputs
+        record = replace(
+            record,
+            outputs=outputs,
+            missing=_united(record.missing, notices),
+            files=tuple(file for file in record.files if file.path not in outputs),
+        )
+        store = store_of(repo.layout, plan)
+        parts = replace(parts, outputs=collected.tree, large=collected.store, store=store, pointers=plan.lfs)
+        commit = finish(repo, record, start, parts)
+        if collected.tree or collected.store:
+            record = read_run(repo, commit).record
+        try:
+            notices += note_and_release(repo, plan, record)
+        except (OSError, ValueError) as error:
+            notices.append(f"older outputs are still kept: {error}")
+    return record, tuple(notices)
 
 
 def _started(repo: Repository, spool: Spool, record: Record, parts: Parts) -> Oid:
@@ -210,12 +235,12 @@ def _after_earlier(metrics: Metrics, earlier: Curves, record: Record) -> Metrics
     )
 
 
-def _outputs(plan: Plan, record: Record) -> Collected:
+def _outputs(plan: Plan, record: Record, keep: str) -> Collected:
     if not plan.outputs:
         return Collected()
     since = record.started.timestamp() if record.started else None
     return collect_outputs(
-        plan.outputs, plan.top, before=plan.before, large_bytes=plan.large_bytes, keep=plan.keep, since=since
+        plan.outputs, plan.top, before=plan.before, large_bytes=plan.large_bytes, keep=keep, since=since
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from git_replicate.capture.outputs import stamp_files
 from git_replicate.core.settings import Settings
+from git_replicate.core.stats import smaller_is_better
 
 PLAN_FILE = "plan.json"
 
@@ -49,6 +50,8 @@ class Plan:
     outputs: tuple[str, ...] = ()
     large_bytes: int = 10_000_000
     keep: str = "all"
+    smallest: bool = False
+    """Whether the metric of `keep = "best:METRIC"` is best where it is smallest."""
     lfs: bool = False
     log_bytes: int = 10_000_000
     tags: tuple[str, ...] = ()
@@ -78,6 +81,7 @@ def make_plan(request: Request, settings: Settings, *, top: str, environment: by
         outputs=outputs,
         large_bytes=settings.outputs.large_bytes,
         keep=settings.outputs.keep,
+        smallest=smaller_is_better(settings.outputs.keep.removeprefix("best:"), results.maximize, results.minimize),
         lfs=settings.outputs.lfs,
         log_bytes=settings.log.bytes,
         tags=request.tags,

@@ -22,3 +22,15 @@ def try_lock(path: str) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def wait_lock(path: str) -> Iterator[None]:
+    """Hold a lock for the body, waiting for whoever has it; a dead holder has none."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

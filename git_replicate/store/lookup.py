@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from git_replicate.core.errors import UserError
 from git_replicate.core.names import RUNS_PREFIX, is_run_id
 from git_replicate.core.query import quote
+from git_replicate.core.stats import smaller_is_better
 from git_replicate.store.index import Index, Row
 
 _LATEST = re.compile(r"latest(?:~(\d+))?")
@@ -52,7 +53,7 @@ def _by_commit(index: Index, name: str) -> Row:
 def _best(index: Index, metric: str, maximize: Sequence[str], minimize: Sequence[str]) -> Row:
     """The finished run with the best value; small is good for losses, unless the configuration says otherwise."""
     bare = metric.removeprefix("metrics.")
-    smallest = bare in minimize or (bare not in maximize and re.search(r"loss|error|perplexity|\brmse\b|\bmae\b", bare))
+    smallest = smaller_is_better(bare, maximize, minimize)
     where = f"status = 'finished' and metrics.`{bare}` is not null"
     rows = index.select(where, sort=[f"metrics.`{bare}` {'asc' if smallest else 'desc'}"], limit=1)
     if not rows:
