@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import posixpath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from git_replicate.core.errors import UsageError
 
@@ -117,14 +117,15 @@ def _words(options: argparse.Namespace) -> list[str]:
 def _request(options: argparse.Namespace, context: Context) -> Request:
     """The command line as one value; paths made relative to the top of the worktree."""
     from git_replicate.capture.params import parse_assignment
+    from git_replicate.commands._asking import ask_request
     from git_replicate.execution.plan import Request
 
-    command = _words(options)
-    if not command and not options.open:
-        command = list(_configured(context))
+    command = tuple(_words(options))
+    if not command and not options.open and (not options.interactive or context.settings.command):
+        command = _configured(context)
     prefix = context.repository.layout.prefix
     request = Request(
-        command=tuple(command),
+        command=command,
         experiment=options.experiment,
         message=options.message,
         params=tuple(parse_assignment(text) for text in options.param),
@@ -139,7 +140,7 @@ def _request(options: argparse.Namespace, context: Context) -> Request:
         session=options.open,
         new_run=options.new_run,
     )
-    return _ask(request, context) if options.interactive else request
+    return ask_request(request, context, _seed) if options.interactive else request
 
 
 def _seed(text: str | None) -> int | str | None:
@@ -153,30 +154,3 @@ def _seed(text: str | None) -> int | str | None:
 def from_top(prefix: str, path: str) -> str:
     """A path given in the current directory as one relative to the top; absolute ones as they are."""
     return path if os.path.isabs(path) else posixpath.normpath(posixpath.join(prefix, path))
-
-
-def _ask(request: Request, context: Context) -> Request:
-    """Ask for what a person usually sets, offering what the last run had."""
-    import dataclasses
-
-    from git_replicate.capture.params import parse_assignment
-
-    console = context.console
-    last = _last_run(context)
-    experiment = request.experiment or context.settings.experiment or last.get("experiment", "")
-    answers: dict[str, Any] = {"experiment": console.ask("experiment", experiment)}
-    answers["message"] = console.ask("message", request.message or last.get("message", ""))
-    given = " ".join(f"{name}={value}" for name, value in request.params)
-    words = console.ask("params (name=value …)", given).split()
-    answers["params"] = tuple(parse_assignment(word) for word in words)
-    default = "auto" if request.seed is None else str(request.seed)
-    answers["seed"] = _seed(console.ask("seed", default))
-    return dataclasses.replace(request, **answers)
-
-
-def _last_run(context: Context) -> dict[str, Any]:
-    """Attributes of the newest run, or nothing if there is none."""
-    rows = context.index.select(None, sort=("-started",), limit=1)
-    if not rows:
-        return {}
-    return {name: rows[0].get(name) or "" for name in ("experiment", "message")}
