@@ -51,6 +51,7 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    _open_standard_files()
     words = list(sys.argv[1:] if arguments is None else arguments)
     console = Console()
     command: Command | None = None
@@ -82,6 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return _report(error, words, console)
+
+
+def _open_standard_files() -> None:
+    """Give the caller's closed standard files to nobody: as git does, or the next file opened would be one of them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _choose(words: Sequence[str]) -> Command | None:

@@ -31,7 +31,7 @@ def ask_request(request: Request, context: Context, parse_seed: Callable[[str | 
     from git_replicate.capture.params import program_name
     from git_replicate.core.names import clean_component, experiment_name
 
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not sys.stdin.isatty():
         raise UserError("-i asks, and standard input is not a terminal", "answer by options: see -h")
     settings, last = context.settings, _last_run(context)
     command = request.command

@@ -24,7 +24,7 @@ RESERVED_FOLDER = ".replicate"
 """The folder of a run's tree that holds the record; never part of a snapshot."""
 
 RUN_ID_PATTERN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
-_BAD_COMPONENT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^\.|\.$|\.lock$|^@$|^-")
+_BAD_COMPONENT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|^\.|\.$|\.lock$|^@$|^-")
 
 
 def new_run_id(now: datetime, entropy: bytes) -> RunId:

@@ -214,12 +214,19 @@ def to_document(record: Record) -> Document:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {_text(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return _text(value)
     if not dataclasses.is_dataclass(value):
-        return str(value) if isinstance(value, StrEnum) else value
+        return value
     return {f.name: _plain(item) for f in dataclasses.fields(value) if (item := getattr(value, f.name)) != _default(f)}
+
+
+def _text(text: str) -> str:
+    """Text that TOML can hold: bytes that are not UTF-8 become backslash escapes."""
+    return str(text) if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _default(f: dataclasses.Field[Any]) -> Any:

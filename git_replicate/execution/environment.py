@@ -44,6 +44,14 @@ def _is_git_folder(folder: str) -> bool:
     return os.path.basename(folder.rstrip("/")) == "git-core" and os.path.exists(os.path.join(folder, "git"))
 
 
+def current_directory() -> str:
+    """Where we are; "." where that has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "."
+
+
 def find_command(command: str, env: Mapping[str, str], directory: str) -> str:
     """The file that a command names, as the shell would find it.
 

@@ -28,7 +28,13 @@ from git_replicate.execution.command import (
     with_params,
     write_params,
 )  # fmt: skip
-from git_replicate.execution.environment import NotExecutableError, clean_environment, execute, find_command
+from git_replicate.execution.environment import (
+    NotExecutableError,
+    clean_environment,
+    current_directory,
+    execute,
+    find_command,
+)
 from git_replicate.execution.jobs import RUN_VARIABLE, JobStart, wait_for_run
 from git_replicate.execution.launch import launch
 from git_replicate.execution.plan import Request
@@ -91,7 +97,7 @@ def _become(request: Request, settings: Settings, env: dict[str, str], seeds: Se
         except OSError as error:
             raise StorageError(f"write the params file: {error.strerror}", "df -h . /tmp") from error
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds), params_file=path)
-    program = find_command(command[0], env, os.getcwd())
+    program = find_command(command[0], env, current_directory())
     sys.stdout.flush()
     sys.stderr.flush()
     for name in ("SIGPIPE", "SIGXFSZ"):

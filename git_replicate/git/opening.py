@@ -41,7 +41,10 @@ def repository_at(layout: Layout, *, backend: Backend = "auto") -> Repository:
 
 def find_layout(directory: str = ".") -> Layout:
     """Where the repository around a directory keeps things, from one `git rev-parse` (two for odd names)."""
-    directory = os.path.abspath(directory)
+    try:
+        directory = os.path.abspath(directory)
+    except FileNotFoundError as error:
+        raise NotARepositoryError("the current directory has been removed", 'cd "$PWD", or to another one') from error
     absolute = "--path-format=absolute"
     lines = _ask(directory, *_FACTS, absolute, *_PLACES, "--show-toplevel", "--show-prefix")
     inside, object_format, shallow = lines[:3]
