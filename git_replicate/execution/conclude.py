@@ -108,7 +108,7 @@ def _store_end(
             record = read_run(repo, commit).record
         try:
             notices += note_and_release(repo, plan, record)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             notices.append(f"older outputs are still kept: {error}")
     return record, tuple(notices)
 

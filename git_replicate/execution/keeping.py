@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from git_replicate.core.errors import FormatError, GitError, UserError
 from git_replicate.core.names import parse_run_ref, run_ref, trash_ref
@@ -30,10 +30,15 @@ from git_replicate.store.store import Parts, finish, read_run
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A run that holds files of the store; value: its metric, where the best one is kept."""
+    """A run that holds files of the store.
+
+    started: seconds since 1970 (ids tell the order of runs only to the second); value: its metric, where the best one
+    is kept.
+    """
 
     run: str
     ref: str
+    started: float
     files: tuple[str, ...]
     value: float | None = None
 
@@ -83,8 +88,9 @@ def note_and_release(repo: Repository, plan: Plan, record: Record) -> list[str]:
     if not holds:
         return []
     value = record.metrics.get(_metric(plan))
-    _write(repo.layout, Holding(record.id, run_ref(record.experiment, record.id), stored, value))
-    own = sorted((h for h in _holdings(repo.layout) if h.experiment == record.experiment), key=lambda h: h.run)
+    started = record.started.timestamp() if record.started else 0.0
+    _write(repo.layout, Holding(record.id, run_ref(record.experiment, record.id), started, stored, value))
+    own = [h for h in _holdings(repo.layout) if h.experiment == record.experiment]
     if number := _number(plan):
         gone = own[:-number]
     else:
@@ -147,22 +153,21 @@ def _folder(layout: Layout) -> str:
 
 
 def _holdings(layout: Layout) -> list[Holding]:
-    """Every run that holds something; a file that cannot be read is an error, for it may hold anything."""
+    """Every run that holds something, oldest first; one that cannot be read is an error: it may hold anything."""
     found = []
     with contextlib.suppress(FileNotFoundError):
-        for name in sorted(os.listdir(_folder(layout))):
+        for name in os.listdir(_folder(layout)):
             if not name.startswith("."):
                 with open(os.path.join(_folder(layout), name), encoding="utf-8") as file:
                     table = json.load(file)
-                found.append(Holding(table["run"], table["ref"], tuple(table["files"]), table["value"]))
-    return found
+                found.append(Holding(**{**table, "files": tuple(table["files"])}))
+    return sorted(found, key=lambda holding: (holding.started, holding.run))
 
 
 def _write(layout: Layout, holding: Holding) -> None:
     folder = _folder(layout)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".{holding.run}.{os.getpid()}")
-    table = {"run": holding.run, "ref": holding.ref, "files": holding.files, "value": holding.value}
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(table, file)
+        json.dump(asdict(holding), file)
     os.replace(temporary, os.path.join(folder, holding.run))

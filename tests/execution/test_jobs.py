@@ -23,7 +23,9 @@ SAY = "echo run=$GIT_REPLICATE_RUN seed=$GIT_REPLICATE_SEED"
 
 
 def runs(repo: GitRepo) -> list[str]:
-    return repo.git("for-each-ref", "--format=%(refname)", "refs/experiments/").split()
+    """The runs' refs, in the order in which they started."""
+    refs = repo.git("for-each-ref", "--format=%(refname)", "refs/experiments/").split()
+    return sorted(refs, key=lambda ref: record(repo, ref)["started"])
 
 
 def record(repo: GitRepo, ref: str) -> dict[str, Any]:
