@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from git_replicate.core.errors import UserError
+from git_replicate.core.errors import ReplicateError, UserError
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -64,7 +64,7 @@ def _ask(context: Context, question: str, default: str, parse: Callable[[str], _
             raise CancelledError("cancelled: nothing was recorded") from None
         try:
             return parse("" if text == _NOTHING else text)
-        except UserError as error:
+        except ReplicateError as error:
             context.console.fail(error)
 
 

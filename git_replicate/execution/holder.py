@@ -1,12 +1,12 @@
 """The holder: the process between the recorder and the command, which outlives a killed recorder.
 
 It is forked, never executed, and does little: it starts the command, waits for it, and writes `exit.json`. If the
-command has a pseudo-terminal the holder also carries bytes between that and the real one. It runs in a session of
-its own, so that nothing sent to the recorder's group or terminal reaches it; when the recorder dies it gives the
-terminal back and goes on. It knows no git and stores nothing but the spool's files.
+command has a pseudo-terminal the holder also carries bytes between that and the real one. It is apart
+from the recorder's group, so that nothing sent to that reaches it; when the recorder dies it gives the terminal back
+and goes on. It knows no git and stores nothing but the spool's files.
 
-Reports to the recorder are lines of JSON: `started`, `stopped`, `ended`, `error`. Orders from it are single bytes:
-`w` the window size changed, `i` read the terminal's input, `o` stop reading it. The end of the orders is its death.
+Reports to the recorder are lines of JSON: `started`, `stopped`, `typed` (an interrupt), `ended`, `error`. Orders from
+it are single bytes: `w` the window size changed, `i` read the terminal's input, `o` stop reading it. The end of the orders is its death.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class Job:
     terminals: frozenset[int] = frozenset()  # which of 1 and 2 get the pseudo-terminal
     full: bool = False  # the command's input too is the pseudo-terminal, and it is its controlling one
     joined: bool = False  # standard output and error are the same file
-    input_terminal: bool = False  # standard input is a terminal that the command is to have in the foreground
     modes: list[Any] | None = None  # of the real terminal, to be restored
 
 
@@ -59,6 +58,7 @@ class _State:
     child: int = 0
     ended: dict[str, Any] | None = None
     recorder: bool = True
+    typed: str = ""  # the signal that a person has sent by a key
 
 
 def hold(job: Job, reports: int, orders: int) -> NoReturn:
@@ -82,7 +82,7 @@ def _report(reports: int, message: Mapping[str, Any]) -> None:
 
 
 def _start(job: Job, state: _State) -> None:
-    """Start the command on its files and terminals, then leave the recorder's session."""
+    """Start the command on its files and terminals, then leave the recorder's group."""
     state.wake, woken = os.pipe()
     os.set_blocking(state.wake, False)
     os.set_blocking(woken, False)
@@ -109,7 +109,8 @@ def _start(job: Job, state: _State) -> None:
     if slave >= 0:
         os.close(slave)
     if not job.full:
-        os.setsid()
+        # Apart, but in the command's session: the kernel lets a group be stopped only while somebody there minds.
+        os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
     job.spool.note_process("holder", os.getpid())
     problem = os.read(failures, 4096)
@@ -129,8 +130,6 @@ def _become(job: Job, slave: int, failed: int) -> NoReturn:
         if job.full:
             terminal.give_foreground(slave, os.getpid())
             os.dup2(slave, 0)
-        elif job.input_terminal:
-            terminal.give_foreground(0, os.getpid())
         for number, stream in ((1, "stdout"), (2, "stderr")):
             if number in job.terminals:
                 os.dup2(slave, number)
@@ -202,6 +201,7 @@ def _reap(job: Job, state: _State) -> None:
         "finished": time.time(),
         "peak_memory_bytes": usage.ru_maxrss * 1024,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        **({"typed": state.typed} if state.typed else {}),
     }
 
 
@@ -246,6 +246,9 @@ def _carry_input(state: _State) -> None:
         state.reading = False
         return
     if state.master >= 0:
+        if terminal.interrupts(state.master, data):
+            state.typed = "SIGINT"
+            _report(state.reports, {"typed": state.typed})
         _write_all(state.master, data)
 
 

@@ -64,7 +64,7 @@ class _Watch:
     events: int
     began: float
     full: bool
-    input_terminal: bool
+    window: bool  # the command has a pseudo-terminal
     modes: list[Any] | None
     command: int = 0
     ended: dict[str, Any] | None = None
@@ -74,6 +74,7 @@ class _Watch:
     peak: int = 0
     next_look: float = 0.0
     unread: bytes = b""
+    taken: bool = False  # what is typed goes to the command
 
 
 def launch(command: Sequence[str], *, env: Mapping[str, str], directory: str, spool: Spool) -> Outcome:
@@ -89,9 +90,9 @@ def launch(command: Sequence[str], *, env: Mapping[str, str], directory: str, sp
         try:
             _follow(watch)
         finally:
-            if watch.modes is not None and watch.full:
+            if watch.full and terminal.in_foreground(0):
                 terminal.set_modes(0, watch.modes)
-            if watch.input_terminal and terminal.foreground_of(0) not in (None, os.getpgrp()):
+            if watch.command and terminal.foreground_of(0) == watch.command:
                 _without_stopping(0)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -109,7 +110,9 @@ def _job(
     """Decide which of the command's files are terminals."""
     terminals = frozenset(number for number in (1, 2) if os.isatty(number))
     input_terminal = os.isatty(0) and terminal.in_foreground(0)
-    full = bool(terminals) and input_terminal
+    # In a pipeline others may read the same terminal (a pager): there the command has it as it is.
+    piped = any(_is_fifo(number) for number in (1, 2) if number not in terminals)
+    full = bool(terminals) and input_terminal and not piped
     return holder.Job(
         program=program,
         command=tuple(command),
@@ -120,9 +123,15 @@ def _job(
         terminals=terminals,
         full=full,
         joined=_same_file(1, 2),
-        input_terminal=input_terminal and not full,
-        modes=terminal.modes_of(0) if input_terminal else None,
+        modes=terminal.modes_of(0) if full else None,
     )
+
+
+def _is_fifo(number: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(number).st_mode)
+    except OSError:
+        return False
 
 
 def _same_file(first: int, second: int) -> bool:
@@ -152,7 +161,7 @@ def _fork(job: holder.Job) -> _Watch:
     os.set_blocking(reports, False)
     streams = [_Stream(name, file, 1 if name == "stdout" else 2, pipe=_is_pipe(name)) for name, file in files.items()]
     return _Watch(
-        spool, child, reports, orders, streams, events, time.monotonic(), job.full, job.input_terminal, job.modes
+        spool, child, reports, orders, streams, events, time.monotonic(), job.full, bool(job.terminals), job.modes
     )
 
 
@@ -166,9 +175,9 @@ def _is_pipe(name: str) -> bool:
 def _follow(watch: _Watch) -> None:
     """Pass output and signals on until the holder has gone."""
     pause = _FASTEST
-    if watch.full:
-        _take_terminal(watch)
     while True:
+        if watch.full and not watch.taken and terminal.in_foreground(0):
+            _take_terminal(watch)  # at first, and when a shell brings us back: it sends no signal to what runs
         moved = _pass_on(watch)
         pause = _FASTEST if moved else min(pause * 1.5, _SLOWEST)
         info = signal.sigtimedwait(_WATCHED, pause)
@@ -188,7 +197,8 @@ def _follow(watch: _Watch) -> None:
 def _take_terminal(watch: _Watch) -> None:
     """The real terminal only carries bytes from now on; the pseudo-terminal does the rest."""
     terminal.set_raw(0)
-    os.write(watch.orders, b"i")
+    os.write(watch.orders, b"iw")
+    watch.taken = True
 
 
 def _pass_on(watch: _Watch) -> bool:
@@ -247,9 +257,10 @@ def _handle(watch: _Watch, info: signal.struct_siginfo) -> None:
     number = info.si_signo
     if number == signal.SIGCHLD or _is_double(watch, info):
         return
-    if number == signal.SIGWINCH and watch.full:
+    if number == signal.SIGWINCH and watch.window:
         os.write(watch.orders, b"w")
-        return
+        if watch.full:  # the kernel tells the command
+            return
     if number == signal.SIGCONT:
         _resume(watch)
         return
@@ -299,22 +310,31 @@ def _read_reports(watch: _Watch) -> None:
         watch.command = message.get("started", watch.command)
         watch.problem = message.get("error", watch.problem)
         watch.ended = message.get("ended", watch.ended)
+        watch.interrupted_by = message.get("typed", watch.interrupted_by)
         if "stopped" in message:
-            _stop(watch)
+            _stop(watch, message["stopped"])
 
 
-def _stop(watch: _Watch) -> None:
-    """The command was stopped: give the terminal back and stop our whole group, as the shell expects."""
-    interactive = watch.full or watch.input_terminal
-    if not interactive:
-        os.kill(os.getpid(), signal.SIGSTOP)
-        return
+def _stop(watch: _Watch, number: int) -> None:
+    """The command was stopped: give the terminal back and stop our whole group, as the shell expects.
+
+    If it was stopped for wanting the terminal, and that is ours to give, it gets it instead.
+    """
     if watch.full:
         os.write(watch.orders, b"o")
-        terminal.set_modes(0, watch.modes)
-    else:
-        _without_stopping(0)
-    os.killpg(0, signal.SIGSTOP)
+        watch.taken = False
+        if terminal.in_foreground(0):
+            terminal.set_modes(0, watch.modes)
+        os.killpg(0, signal.SIGSTOP)
+    elif number in (signal.SIGTTIN, signal.SIGTTOU) and terminal.in_foreground(0):
+        terminal.give_foreground(0, watch.command)
+        _kill_group(watch, signal.SIGCONT)
+    elif os.isatty(0):
+        if terminal.foreground_of(0) == watch.command:
+            _without_stopping(0)
+        os.killpg(0, signal.SIGSTOP)
+    elif number != signal.SIGSTOP:
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _without_stopping(descriptor: int) -> None:
@@ -327,9 +347,6 @@ def _without_stopping(descriptor: int) -> None:
 def _resume(watch: _Watch) -> None:
     if watch.full and terminal.in_foreground(0):
         _take_terminal(watch)
-        os.write(watch.orders, b"w")
-    elif watch.input_terminal and terminal.in_foreground(0):
-        terminal.give_foreground(0, watch.command)
     _kill_group(watch, signal.SIGCONT)
 
 

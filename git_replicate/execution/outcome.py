@@ -52,7 +52,7 @@ def read_outcome(
         seconds=max((finished - started).total_seconds(), 0.0),
         peak_memory_bytes=max(peak, resident if trusted or resident > _own_peak() else 0),
         cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
-        interrupted_by=interrupted_by,
+        interrupted_by=interrupted_by or ended.get("typed"),
         problem=problem,
     )
 

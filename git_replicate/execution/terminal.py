@@ -53,6 +53,12 @@ def leave_output_alone(descriptor: int) -> None:
     termios.tcsetattr(descriptor, termios.TCSANOW, modes)
 
 
+def interrupts(master: int, data: bytes) -> bool:
+    """Whether the pseudo-terminal will make an interrupt of what is typed into it."""
+    modes = modes_of(master)
+    return modes is not None and bool(modes[3] & termios.ISIG) and modes[6][termios.VINTR] in data
+
+
 def foreground_of(descriptor: int) -> int | None:
     """The process group in the foreground of a terminal; None if it is not ours to ask."""
     try:
