@@ -292,6 +292,29 @@ def test_starts_inside_a_run_record_nothing_of_their_own(repo: GitRepo) -> None:
     assert len(runs(repo)) == 1
 
 
+def test_params_reach_the_command_in_a_file(repo: GitRepo) -> None:
+    script = 'cat "$0"; test "$0" = "$GIT_REPLICATE_PARAMS"'
+    words = ["-p", "lr=0.1", "-p", "model.depth=3", "-p", "x=none", "--", "sh", "-c", script, "{params_file}"]
+    done = replicate("start", "-q", *words, cwd=repo.top)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"lr": 0.1, "model": {"depth": 3}, "x": "none"}
+    found = record(repo, runs(repo)[0])
+    assert found["params"] == {"lr": 0.1, "model": {"depth": 3}, "x": "none"}
+    assert found["command"][-1] == "{params_file}"
+    assert "params_unused" not in found
+
+
+def test_params_that_reach_nothing_are_warned_about_and_unused(repo: GitRepo) -> None:
+    done = replicate("start", "-p", "lr=0.1", "-p", "n=2", "--", "echo", "--n", "3", "{lr}x{other}", cwd=repo.top)
+    assert done.stdout == "--n 3 0.1x{other}\n"
+    assert "warning: -p n=2 has no effect: the run has n = 3" in done.stderr
+    found = record(repo, runs(repo)[0])
+    assert (found["params"], found["params_unused"]) == ({"lr": 0.1, "n": 3}, {"n": 2})
+    verbatim = replicate("start", "-p", "lr=0.1", "--no-placeholders", "--", "echo", "{lr}", cwd=repo.top)
+    assert verbatim.stdout == "{lr}\n"
+    assert "-p lr=0.1 reaches nothing" in verbatim.stderr
+
+
 def test_no_identity_is_no_obstacle(repo: GitRepo, tmp_path: Path) -> None:
     empty = tmp_path / "gitconfig"
     empty.write_text("")

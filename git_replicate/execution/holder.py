@@ -6,7 +6,8 @@ from the recorder's group, so that nothing sent to that reaches it; when the rec
 and goes on. It knows no git and stores nothing but the spool's files.
 
 Reports to the recorder are lines of JSON: `started`, `stopped`, `typed` (an interrupt), `ended`, `error`. Orders from
-it are single bytes: `w` the window size changed, `i` read the terminal's input, `o` stop reading it. The end of the orders is its death.
+it are single bytes: `w` the window size changed, `i` read the terminal's input, `o` stop reading it. The end of the
+orders is its death.
 """
 
 from __future__ import annotations
@@ -112,15 +113,19 @@ def _start(job: Job, state: _State) -> None:
         # Apart, but in the command's session: the kernel lets a group be stopped only while somebody there minds.
         os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
-    job.spool.note_process("holder", os.getpid())
+    with contextlib.suppress(OSError):  # the disk is full: the command runs all the same
+        job.spool.note_process("holder", os.getpid())
     problem = os.read(failures, 4096)
     os.close(failures)
     if problem:
         _report(state.reports, {"error": problem.decode(errors="replace")})
-    job.spool.note_process("command", state.child)
+    with contextlib.suppress(OSError):
+        job.spool.note_process("command", state.child)
+        job.spool.reserve("exit.json")
     _report(state.reports, {"started": state.child})
     if state.master >= 0:
-        state.spool_file = os.open(job.spool.path("stdout"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with contextlib.suppress(OSError):
+            state.spool_file = os.open(job.spool.path("stdout"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 def _become(job: Job, slave: int, failed: int) -> NoReturn:
@@ -184,7 +189,8 @@ def _wait(job: Job, state: _State) -> None:
     _drain(state)
     if not state.recorder:
         terminal.set_modes(0, state.modes)
-    job.spool.write("exit.json", json.dumps(state.ended).encode())
+    with contextlib.suppress(OSError):
+        job.spool.write_reserved("exit.json", json.dumps(state.ended).encode())
     _report(state.reports, {"ended": state.ended})
 
 
@@ -231,7 +237,8 @@ def _carry_output(state: _State) -> bool:
         os.close(state.master)
         state.master = -1
         return False
-    _write_all(state.spool_file, data)
+    with contextlib.suppress(OSError):  # a full disk costs the log, not the command
+        _write_all(state.spool_file, data)
     with contextlib.suppress(OSError):  # the real terminal may be gone; the command goes on
         _write_all(1 if state.real == 0 else state.real, data)
     return True

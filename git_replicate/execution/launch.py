@@ -145,7 +145,8 @@ def _fork(job: holder.Job) -> _Watch:
     reports, report = os.pipe()
     order, orders = os.pipe()
     spool = job.spool
-    spool.note_process("recorder", os.getpid())
+    with contextlib.suppress(OSError):
+        spool.note_process("recorder", os.getpid())
     files = {}
     for name, number in zip(STREAMS, (1, 2), strict=True):
         if number not in job.terminals and not (job.joined and number == 2):

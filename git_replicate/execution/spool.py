@@ -23,6 +23,7 @@ from git_replicate.capture import machine
 Alive = Literal["recorder", "holder", "command", "none", "elsewhere"]
 STREAMS = ("stdout", "stderr")
 _CHUNK = 1 << 20
+_RESERVED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,20 @@ class Spool:
         with open(temporary, "wb") as file:
             file.write(data)
         os.rename(temporary, self.path(name))
+
+    def reserve(self, name: str) -> None:
+        """Take the room on the disk that a small file will need."""
+        with open(self.path(f".{name}"), "wb") as file:
+            file.write(b" " * _RESERVED)
+
+    def write_reserved(self, name: str, data: bytes) -> None:
+        """Write a small JSON file in the room taken for it, so that a full disk does not matter."""
+        try:
+            with open(self.path(f".{name}"), "r+b") as file:
+                file.write(data)
+            os.rename(self.path(f".{name}"), self.path(name))
+        except FileNotFoundError:
+            self.write(name, data)
 
     def read(self, name: str) -> bytes | None:
         try:

@@ -156,3 +156,18 @@ def test_secrets_are_masked_wherever_they_come_from(tmp_path: Path) -> None:
 def test_an_argument_that_is_not_utf8_is_quoted() -> None:
     params = capture_params(["x", "--file", "caf\udce9", "--\udce9=1"])
     assert params.values["file"] == '"caf\\351"'
+
+
+def test_a_params_file_delivers_everything_and_is_no_param_itself() -> None:
+    params = capture_params(
+        ["./sim", "--config", "{params_file}", "--n", "2"], requested=[("lr", 0.1), ("model.depth", 3)],
+        template=["./sim", "--config", "{params_file}", "--n", "2"],
+    )  # fmt: skip
+    assert params.values == {"lr": 0.1, "model": {"depth": 3}, "n": 2}
+    assert params.unused == {}
+    assert params.source == {"lr": "requested", "model.depth": "requested", "n": "command"}
+
+
+def test_without_placeholders_nothing_is_delivered_by_one() -> None:
+    params = capture_params(["./sim", "{lr}"], requested=[("lr", 0.1)], template=())
+    assert (params.values, params.unused) == ({}, {"lr": 0.1})
