@@ -312,8 +312,16 @@ def _read_reports(watch: _Watch) -> None:
         watch.problem = message.get("error", watch.problem)
         watch.ended = message.get("ended", watch.ended)
         watch.interrupted_by = message.get("typed", watch.interrupted_by)
-        if "stopped" in message:
+        if "stopped" in message and _is_stopped(watch.command):  # it may have been told to go on meanwhile
             _stop(watch, message["stopped"])
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return not os.path.isdir("/proc/self")
 
 
 def _stop(watch: _Watch, number: int) -> None:
