@@ -95,6 +95,9 @@ def launch(command: Sequence[str], *, env: Mapping[str, str], directory: str, sp
             if watch.command and terminal.foreground_of(0) == watch.command:
                 _without_stopping(0)
     finally:
+        # Whoever ends this process from now on loses the record: a terminal that closes signals more than once.
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return _outcome(watch, started)
 
