@@ -58,6 +58,9 @@ def _conclude(prepared: Prepared, place: Place, outcome: Outcome) -> Record:
     except (GitError, StorageError, OSError) as error:
         place.warn(f"the run is kept in {prepared.spool.folder} ({error}); to store it: git replicate recover")
         return with_outcome(prepared.record, prepared.plan, outcome)
+    except KeyboardInterrupt:
+        place.warn(f"not all of the run is stored; it is kept in {prepared.spool.folder}: git replicate recover")
+        return with_outcome(prepared.record, prepared.plan, outcome)
     for notice in ended.notices:
         place.warn(notice)
     if ended.record.code.changed_during_run:

@@ -32,7 +32,25 @@ while not seen and time.monotonic() < end: time.sleep(0.01)
 time.sleep(0.3)
 sys.exit(40 + len(seen))
 """
-WAITING = "echo ready; while ! test -e go; do sleep 0.02; done; echo went on; exit 7"
+# No shell: one that has vforked cannot be stopped as long as its child is stopped before it executes anything.
+WAITING = """
+import os, sys, time
+print("ready", flush=True)
+while not os.path.exists("go"): time.sleep(0.02)
+print("went on", flush=True)
+if sys.argv[1:]: print("got", input(), flush=True)
+sys.exit(7)
+"""
+SIZE = """
+import os, signal, time
+signal.signal(signal.SIGWINCH, lambda *a: None)
+show = lambda: print(*reversed(os.get_terminal_size(0)), flush=True)
+size, end = os.get_terminal_size(0), time.monotonic() + 30
+show()
+while os.get_terminal_size(0) == size and time.monotonic() < end: signal.sigtimedwait([], 0.02)
+show()
+"""
+WAIT = f"git replicate start -- {sys.executable} wait.py"
 
 
 class Terminal:
@@ -85,6 +103,7 @@ class Terminal:
 @pytest.fixture
 def shell(repo: GitRepo) -> Iterator[Terminal]:
     """An interactive shell in a repository."""
+    repo.write("wait.py", WAITING)
     terminal = Terminal(["bash", "--norc", "--noprofile", "-i"], repo.top)
     terminal.type("stty -echo; bind 'set enable-bracketed-paste off'; echo be''gin\n")
     terminal.expect("begin")
@@ -143,7 +162,7 @@ def test_control_c_reaches_the_command_once(shell: Terminal, repo: GitRepo) -> N
 
 
 def test_control_z_stops_all_and_fg_goes_on(shell: Terminal, repo: GitRepo) -> None:
-    shell.type(f"git replicate start -- sh -c '{WAITING}'; echo code $?\n")
+    shell.type(f"{WAIT}; echo code $?\n")
     shell.expect("ready")
     table = processes(repo)
     shell.type("\x1a")
@@ -160,8 +179,7 @@ def test_control_z_stops_all_and_fg_goes_on(shell: Terminal, repo: GitRepo) -> N
 
 
 def test_a_command_goes_on_in_the_background_and_comes_back(shell: Terminal, repo: GitRepo) -> None:
-    script = "echo ready; while ! test -e go; do sleep 0.02; done; echo read; read line; echo got $line"
-    shell.type(f"git replicate start -- sh -c '{script}'\n")
+    shell.type(f"{WAIT} read\n")
     shell.expect("ready")
     shell.type("\x1a")
     shell.expect("Stopped")
@@ -171,26 +189,25 @@ def test_a_command_goes_on_in_the_background_and_comes_back(shell: Terminal, rep
     shell.type("fg\n")
     shell.expect("git replicate start")
     repo.write("go", "")
-    shell.expect("read")
+    shell.expect("went on")
     shell.type("words\n")
     shell.expect("got words")
-    shell.expect("finished")
+    shell.expect("failed \\(exit 7\\)")
 
 
 def test_a_job_started_in_the_background_runs_to_its_end(shell: Terminal, repo: GitRepo) -> None:
     repo.write("go", "")
-    shell.type(f"git replicate start -q -- sh -c '{WAITING}' &\n")
+    shell.type(f"{WAIT} &\n")
     shell.expect("went on")
     shell.type("wait; echo code $?\n")
     assert wait_for(lambda: ended(repo), "the end")["exit_code"] == 7
 
 
-def test_the_commands_terminal_has_the_size_of_the_real_one(shell: Terminal) -> None:
+def test_the_commands_terminal_has_the_size_of_the_real_one(shell: Terminal, repo: GitRepo) -> None:
     shell.resize(33, 99)
-    script = 'trap "stty size; exit" WINCH; stty size; echo ready; while :; do sleep 0.05; done'
-    shell.type(f"git replicate start -- bash -c '{script}'\n")
+    repo.write("size.py", SIZE)
+    shell.type(f"git replicate start -- {sys.executable} size.py\n")
     shell.expect("33 99")
-    shell.expect("ready")
     shell.resize(44, 111)
     shell.expect("44 111")
     shell.expect("finished")
@@ -227,7 +244,7 @@ def test_control_c_in_a_pipeline_is_not_doubled(shell: Terminal, repo: GitRepo) 
 
 
 def test_control_z_in_a_pipeline_stops_all_and_fg_goes_on(shell: Terminal, repo: GitRepo) -> None:
-    shell.type(f"git replicate start -- sh -c '{WAITING}' | cat\n")
+    shell.type(f"{WAIT} | cat\n")
     shell.expect("ready")
     table = processes(repo)
     shell.type("\x1a")
@@ -241,7 +258,7 @@ def test_control_z_in_a_pipeline_stops_all_and_fg_goes_on(shell: Terminal, repo:
 
 
 def test_a_killed_recorder_leaves_the_command_to_its_end(shell: Terminal, repo: GitRepo) -> None:
-    shell.type(f"git replicate start -- sh -c '{WAITING}'; echo code $?\n")
+    shell.type(f"{WAIT}; echo code $?\n")
     shell.expect("ready")
     table = processes(repo)
     os.kill(table["recorder"]["pid"], signal.SIGKILL)
@@ -254,7 +271,7 @@ def test_a_killed_recorder_leaves_the_command_to_its_end(shell: Terminal, repo: 
 
 
 def test_closing_the_terminal_hangs_the_command_up_and_is_recorded(shell: Terminal, repo: GitRepo) -> None:
-    shell.type(f"git replicate start -- sh -c '{WAITING}'\n")
+    shell.type(f"{WAIT}\n")
     shell.expect("ready")
     processes(repo)
     shell.close()
@@ -263,7 +280,7 @@ def test_closing_the_terminal_hangs_the_command_up_and_is_recorded(shell: Termin
 
 
 def test_a_nohup_outlives_its_terminal(shell: Terminal, repo: GitRepo) -> None:
-    shell.type(f"nohup git replicate start -- sh -c '{WAITING}' > out.log 2>&1 &\n")
+    shell.type(f"nohup {WAIT} > out.log 2>&1 &\n")
     wait_for(lambda: (repo.top / "out.log").exists() and "ready" in (repo.top / "out.log").read_text(), "its start")
     processes(repo)
     shell.close()
