@@ -60,9 +60,9 @@ def make_run(repo: Repository, number: int = 1, **fields: Any) -> Oid:
 
 _RACE = """
 import os, sys
+from tests.store.making import *
 from git_replicate.git.opening import open_repository
 from git_replicate.store import annotations, lookup, maintenance, notes, objects, store, trash
-from tests.store.making import *
 gate, opened = os.pipe()
 children = []
 for i in range({count}):
