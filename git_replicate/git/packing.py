@@ -43,7 +43,7 @@ class Owned:
 
 
 def pack_objects(layout: Layout, owned: Owned, known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Pack the loose objects that only these refs reach and remove their loose copies.
+    """Pack the loose objects that only these refs reach; their loose copies are left for `drop_loose`.
 
     `known` are the packs that earlier calls answered, and the answer is those that there are now: when they get many,
     they become one. `GitError` if git cannot read or write; nothing has changed then.
@@ -54,15 +54,27 @@ def pack_objects(layout: Layout, owned: Owned, known: Sequence[str] = ()) -> tup
         return packs  # somebody's quarantine: what is in it may yet be thrown away
     git = Git(layout.common_dir, git_dir=layout.git_dir)
     listed = _list_loose(git, owned)
-    if len(listed) < _MANY:
-        return packs
-    for name in _pack(git, folder, "--incremental", "--local", stdin=b"\n".join(listed) + b"\n"):
-        for oid in _contents(git, layout, name):
+    if len(listed) >= _MANY:
+        packs += tuple(_pack(git, folder, "--incremental", "--local", stdin=b"\n".join(listed) + b"\n"))
+    return _unite(git, layout, packs) if len(packs) > _MOST_PACKS else packs
+
+
+def drop_loose(layout: Layout, packs: Sequence[str]) -> int:
+    """Remove the loose copies of what is in these packs of ours; how many there were."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    folder = objects_dir(layout)
+    loose = set[str]()
+    for start in (f"{number:02x}" for number in range(256)):
+        with contextlib.suppress(FileNotFoundError):
+            loose.update(start + name for name in os.listdir(os.path.join(folder, start)))
+    removed = 0
+    for name in packs if loose else ():
+        for oid in loose.intersection(_contents(git, layout, name)):
             # The folder stays: somebody may be about to write into it.
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(os.path.dirname(folder), oid[:2], oid[2:]))
-        packs = (*packs, name)
-    return _unite(git, layout, packs) if len(packs) > _MOST_PACKS else packs
+                os.unlink(os.path.join(folder, oid[:2], oid[2:]))
+                removed += 1
+    return removed
 
 
 def _pack(git: Git, folder: str, *options: str, stdin: bytes) -> list[str]:

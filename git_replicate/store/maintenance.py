@@ -17,7 +17,7 @@ from git_replicate.core.errors import GitError, ReplicateError, StorageError
 from git_replicate.core.names import ANNOTATIONS_REF, NOTES_REF, RUNS_PREFIX, TRASH_PREFIX
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at, state_dir
-from git_replicate.git.packing import Owned, pack_objects, pack_refs
+from git_replicate.git.packing import Owned, drop_loose, pack_objects, pack_refs
 from git_replicate.git.repository import Layout, Repository
 from git_replicate.store.lock import try_lock
 
@@ -70,6 +70,7 @@ def maintain(repo: Repository) -> str:
         packs = pack_objects(repo.layout, _OURS, _read_packs(folder))
         with open(os.path.join(folder, _PACKS), "w", encoding="ascii") as file:
             file.writelines(f"{name}\n" for name in packs)
+        drop_loose(repo.layout, packs)
     return f"runs that left the trash: {gone}; refs packed: {refs}; packs: {len(packs)}"
 
 
