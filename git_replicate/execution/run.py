@@ -33,11 +33,13 @@ from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, ma
 from git_replicate.execution.spool import Spool, fallback_root, spool_root
 from git_replicate.git.config import GitConfig
 from git_replicate.git.opening import state_dir
-from git_replicate.git.repository import Repository
+from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import annotate
 from git_replicate.store.snapshot import EndScan, Snapshot, scan_end, take_snapshot
-from git_replicate.store.store import Parts, begin
+from git_replicate.store.store import Parts, SnapshotGoneError, begin
 
+_SNAPSHOTS = 5
+"""How often the code is recorded again while its objects vanish."""
 _ROOM = 1 << 16
 """Bytes that a spool must have room for; less, and what the command prints would fail as well."""
 
@@ -247,20 +249,36 @@ def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:
         prepared = replace(prepared, spool=spool, snapshot=None)
         _write_spool(prepared)
         place = replace(place, warn=lambda line: None)
-    spool, plan, snapshot = prepared.spool, prepared.plan, prepared.snapshot
+    spool = prepared.spool
     try:
-        code = (snapshot.commit, snapshot.tree) if snapshot else (None, None)
-        parts = Parts(environment=plan.environment.encode(), data=plan.data.encode())
-        start = begin(place.repository, prepared.record, code[0], code[1], parts)
+        prepared, start = _store_start(prepared, place, strict=strict)
         spool.write(START_FILE, start.encode())
-        if plan.tags:
-            annotate(place.repository, start, tags=plan.tags, actor=place.config.identity())
+        if prepared.plan.tags:
+            annotate(place.repository, start, tags=prepared.plan.tags, actor=place.config.identity())
     except (GitError, StorageError, OSError) as error:
         if strict:
             spool.remove()
             raise
         place.warn(f"the run is not in the repository yet ({error}); its record waits in {spool.folder}")
     return prepared
+
+
+def _store_start(prepared: Prepared, place: Place, *, strict: bool) -> tuple[Prepared, Oid]:
+    """Store the start; a snapshot that somebody's `git gc --prune=now` took before a ref held it is taken again."""
+    quiet = replace(place, warn=lambda line: None)
+    parts = Parts(environment=prepared.plan.environment.encode(), data=prepared.plan.data.encode())
+    for attempt in range(_SNAPSHOTS):
+        snapshot = prepared.snapshot
+        try:
+            code = (snapshot.commit, snapshot.tree) if snapshot else (None, None)
+            return prepared, begin(place.repository, prepared.record, code[0], code[1], parts)
+        except SnapshotGoneError:
+            if attempt + 1 == _SNAPSHOTS:
+                raise
+        snapshot, recorded = _snapshot(quiet, prepared.spool, strict=strict)
+        prepared = replace(prepared, snapshot=snapshot, record=replace(prepared.record, code=recorded))
+        _write_spool(prepared)
+    raise AssertionError
 
 
 def _write_spool(prepared: Prepared) -> None:
