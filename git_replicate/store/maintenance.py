@@ -8,9 +8,7 @@ where maintenance must not happen by itself, has none of it.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 import sys
 
 from git_replicate.core.errors import GitError, ReplicateError, StorageError
@@ -18,49 +16,18 @@ from git_replicate.core.names import ANNOTATIONS_REF, NOTES_REF, RUNS_PREFIX, TR
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at, state_dir
 from git_replicate.git.packing import Owned, drop_loose, pack_objects, pack_refs
-from git_replicate.git.repository import Layout, Repository
+from git_replicate.git.repository import Repository
 from git_replicate.store.lock import try_lock
+from git_replicate.store.trash import expire
 
-RUNS_BETWEEN = 256
 _OURS = Owned((RUNS_PREFIX, TRASH_PREFIX), (NOTES_REF, ANNOTATIONS_REF))
-_COUNT = "runs-unpacked"
 _LOCK = "maintenance.lock"
 _SCRATCH = "maintenance.link"
 _PACKS = "packs"
-_LOG = "maintenance.log"
-
-
-def count_runs(layout: Layout, ended: int) -> None:
-    """Count runs that have ended, and start maintenance when it is due. Failing to is no error, and not counted."""
-    if not ended:
-        return
-    path = os.path.join(state_dir(layout), _COUNT)
-    with contextlib.suppress(OSError):
-        # One byte a run, so that those who count at the same time need no lock.
-        with open(path, "ab") as file:
-            file.write(b"." * ended)
-            due = file.tell() >= RUNS_BETWEEN
-        if due:
-            os.unlink(path)
-            _start(layout)
-
-
-def _start(layout: Layout) -> None:
-    """Run this module as a program in a session of its own."""
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
-    with open(os.path.join(state_dir(layout), _LOG), "wb") as log:
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "git_replicate.store.maintenance", layout.top or layout.git_dir],
-            cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": path, "GIT_DIR": layout.git_dir},
-        )  # fmt: skip
 
 
 def maintain(repo: Repository) -> str:
     """Empty the trash and pack what is ours, unless somebody else is at it; what was done, in words."""
-    from git_replicate.store.trash import expire
-
     folder = state_dir(repo.layout)
     with try_lock(os.path.join(folder, _LOCK)) as held:
         if not held:

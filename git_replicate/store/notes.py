@@ -21,8 +21,8 @@ from git_replicate.core.names import NOTES_REF, RESERVED_FOLDER, RUNS_PREFIX, pa
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.trees import read_path
+from git_replicate.store.due import count_runs
 from git_replicate.store.lock import try_lock
-from git_replicate.store.maintenance import count_runs
 from git_replicate.store.note_tree import Notes, list_notes, put_notes, read_note, tree_of
 from git_replicate.store.tested import entry_of, merge_note, read_records, runs_of_tree
 

@@ -153,7 +153,7 @@ def test_the_command_outlives_recorder_and_holder(spool: Path, tmp_path: Path) -
     os.kill(live.read_json("process.json")["holder"]["pid"], signal.SIGKILL)
     process.kill()
     process.wait()
-    assert live.alive() == "command"
+    wait_for(lambda: live.alive() == "command", "the end of recorder and holder")
     go.touch()
     wait_for(lambda: live.alive() == "none", "the command's end")
     assert live.read_json("exit.json") == {}

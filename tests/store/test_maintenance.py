@@ -14,7 +14,7 @@ from git_replicate.git import packing
 from git_replicate.git.opening import open_repository
 from git_replicate.git.packing import pack_refs
 from git_replicate.git.repository import Repository
-from git_replicate.store import maintenance
+from git_replicate.store import due, maintenance
 from git_replicate.store.annotations import annotate, read_annotations
 from git_replicate.store.lock import try_lock
 from git_replicate.store.maintenance import maintain
@@ -264,7 +264,7 @@ def test_the_trash_is_emptied_in_passing(opened: Repository, monkeypatch: pytest
 def test_it_starts_by_itself_after_enough_runs(
     repo: GitRepo, opened: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "RUNS_BETWEEN", 12)
+    monkeypatch.setattr(due, "RUNS_BETWEEN", 12)
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
     for number in range(11):
         make_run(opened, number)
