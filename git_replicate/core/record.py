@@ -12,6 +12,7 @@ curves, which are CSV.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -272,8 +273,8 @@ def _build(kind: type, path: str, table: Mapping[str, Any]) -> Any:
 
 
 def dumps(record: Record) -> bytes:
-    """The text of `.replicate/run.toml`."""
-    return tomli_w.dumps(to_document(record)).encode()
+    """The text of `.replicate/run.toml`; bytes of a command or path that are no UTF-8 become U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", tomli_w.dumps(to_document(record))).encode()
 
 
 def loads(text: bytes) -> Record:

@@ -27,7 +27,7 @@ from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.notes import write_notes
 from git_replicate.store.snapshot import EndScan, remember_written
-from git_replicate.store.store import Parts, begin, finish, read_run
+from git_replicate.store.store import Parts, SnapshotGoneError, begin, finish, read_run
 from git_replicate.store.tested import remember_tree
 
 START_FILE = "start"
@@ -71,7 +71,7 @@ def conclude_run(
     if cut:
         notices.append(f"the log is cut in its middle: {cut} bytes are left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
-    start = _started(repo, spool, record, parts)
+    start, record = _started(repo, spool, record, parts)
     if record.status is Status.INTERRUPTED and plan.outputs:
         # Whoever interrupts may kill soon: what is known is stored first, then the outputs are hashed.
         start = finish(repo, record, start, parts)
@@ -113,17 +113,23 @@ def _store_end(
     return record, tuple(notices)
 
 
-def _started(repo: Repository, spool: Spool, record: Record, parts: Parts) -> Oid:
-    """The start commit: the one stored then, or else stored now."""
-    text = spool.read(START_FILE)
-    if text:
-        return Oid(text.decode().strip())
+def _started(repo: Repository, spool: Spool, record: Record, parts: Parts) -> tuple[Oid, Record]:
+    """The start commit: the one stored then, or else stored now, without the code if that has gone meanwhile."""
+    text = (spool.read(START_FILE) or b"").decode(errors="replace").strip()
+    if text and repo.exists(Oid(text)):
+        return Oid(text), record
     code = record.code
     running = replace(records.loads(spool.read(RUN_FILE) or b""), status=Status.RUNNING)
     snapshot = (Oid(code.snapshot), Oid(code.tree)) if code.snapshot else (None, None)
-    start = begin(repo, running, snapshot[0], snapshot[1], Parts(parts.environment, parts.data))
+    before = Parts(parts.environment, parts.data)
+    try:
+        start = begin(repo, running, snapshot[0], snapshot[1], before)
+    except SnapshotGoneError as error:
+        code = replace(code, missing=str(error))
+        record = replace(record, code=code)
+        start = begin(repo, replace(running, code=code), None, None, before)
     spool.write(START_FILE, start.encode())
-    return start
+    return start, record
 
 
 def outcome_of(spool: Spool) -> Outcome | None:

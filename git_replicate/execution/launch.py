@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import select
@@ -155,6 +156,9 @@ def _fork(job: holder.Job) -> _Watch:
         if number not in job.terminals and not (job.joined and number == 2):
             files[name] = os.open(spool.path(name), os.O_RDONLY | os.O_CREAT, 0o600)
     events = os.open(spool.path("events"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    # The holder shares the lock: if we die before it has written who it is, the run is still seen to be alive.
+    with contextlib.suppress(OSError):
+        fcntl.flock(events, fcntl.LOCK_EX | fcntl.LOCK_NB)
     child = os.fork()
     if child == 0:
         os.close(reports)

@@ -42,8 +42,10 @@ from git_replicate.git.config import GitConfig
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import annotate
 from git_replicate.store.snapshot import Snapshot, take_snapshot
-from git_replicate.store.store import Parts, begin, finish
+from git_replicate.store.store import Parts, SnapshotGoneError, begin, finish
 
+_SNAPSHOTS = 5
+"""How often the code is recorded again while its objects vanish."""
 _ROOM = 1 << 16
 """Bytes that a spool must have room for; less, and what the command prints would fail as well."""
 
@@ -276,7 +278,7 @@ def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:
         place = replace(place, warn=lambda line: None)
     spool = prepared.spool
     try:
-        start = _store_start(prepared, place)
+        prepared, start = _store_start(prepared, place, strict=strict)
         spool.write(START_FILE, start.encode())
         if prepared.plan.tags and prepared.base is None:
             annotate(place.repository, start, tags=prepared.plan.tags, actor=place.config.identity())
@@ -288,14 +290,27 @@ def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:
     return prepared
 
 
-def _store_start(prepared: Prepared, place: Place) -> Oid:
-    """The commit that the run, or its next attempt, begins with."""
-    plan, snapshot = prepared.plan, prepared.snapshot
-    parts = Parts(environment=plan.environment.encode(), data=plan.data.encode())
+def _store_start(prepared: Prepared, place: Place, *, strict: bool) -> tuple[Prepared, Oid]:
+    """The commit that the run, or its next attempt, begins with.
+
+    A snapshot that somebody's `git gc --prune=now` took before a ref held it is taken again.
+    """
+    quiet = replace(place, warn=lambda line: None)
+    parts = Parts(environment=prepared.plan.environment.encode(), data=prepared.plan.data.encode())
     if prepared.base is not None:
-        return finish(place.repository, prepared.record, prepared.base, parts)
-    code = (snapshot.commit, snapshot.tree) if snapshot else (None, None)
-    return begin(place.repository, prepared.record, code[0], code[1], parts)
+        return prepared, finish(place.repository, prepared.record, prepared.base, parts)
+    for attempt in range(_SNAPSHOTS):
+        snapshot = prepared.snapshot
+        try:
+            code = (snapshot.commit, snapshot.tree) if snapshot else (None, None)
+            return prepared, begin(place.repository, prepared.record, code[0], code[1], parts)
+        except SnapshotGoneError:
+            if attempt + 1 == _SNAPSHOTS:
+                raise
+        snapshot, recorded = _snapshot(quiet, prepared.spool, strict=strict)
+        prepared = replace(prepared, snapshot=snapshot, record=replace(prepared.record, code=recorded))
+        prepared = _write_spool(prepared, place.settings)
+    raise AssertionError
 
 
 def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:

@@ -11,6 +11,7 @@ folder that can be read.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -95,7 +96,20 @@ class Spool:
             for role in roles:
                 if (entry := table.get(role)) and is_alive(entry["pid"], entry["start"]):
                     return role
+            if self._is_locked():
+                return "holder"
         return "none"
+
+    def _is_locked(self) -> bool:
+        """Whether a recorder or holder has the run's events open, one that has not written who it is included."""
+        try:
+            with open(self.path("events"), "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def output(self) -> Iterator[tuple[str, float | None, bytes]]:
         """The output in the order it came: stream, seconds since the start (None if nobody looked), bytes.

@@ -7,6 +7,7 @@ named by its hash); the temporary files are named as git names its own, so that 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -18,6 +19,7 @@ from git_replicate.git.repository import Layout, Oid
 
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 """What file systems answer that cannot flush a folder."""
+_ATTEMPTS = 100
 
 
 def objects_dir(layout: Layout) -> str:
@@ -69,11 +71,9 @@ class LooseObjects:
         return oid
 
     def _create(self, kind: str, path: str, packed: bytes) -> None:
-        folder = os.path.dirname(path)
-        temporary = os.path.join(folder, f"tmp_obj_{os.urandom(6).hex()}")
+        temporary = os.path.join(os.path.dirname(path), f"tmp_obj_{os.urandom(6).hex()}")
         try:
-            os.makedirs(folder, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+            descriptor = _create_file(temporary)
             try:
                 with open(descriptor, "wb") as file:
                     file.write(packed)
@@ -98,6 +98,15 @@ class LooseObjects:
 
     def _path(self, oid: str) -> str:
         return os.path.join(self._folder, oid[:2], oid[2:])
+
+
+def _create_file(path: str) -> int:
+    """A new read-only file, with the folder it is in, which somebody's `git prune` may take away again."""
+    for _ in range(_ATTEMPTS):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def flush_refs(common_dir: str, names: Iterable[str]) -> None:

@@ -141,11 +141,19 @@ class PlumbingRepository:
         return self._batch
 
     def exists(self, oid: Oid) -> bool:
-        if self._loose.holds(oid):
-            return True
+        return not self.absent([oid])
+
+    def absent(self, oids: Iterable[Oid]) -> set[Oid]:
+        packed = sorted({oid for oid in oids if not self._loose.holds(oid)})
+        if not packed:
+            return set()
         # A process of its own: a long-lived one keeps packs open that somebody's gc has removed since.
-        done = self._git.run("look for an object", "cat-file", "-e", oid, accept=(0, 1, 128), variables=_OFFLINE)
-        return done.returncode == 0
+        done = self._git.run(
+            "look for objects", "cat-file", "--batch-check=%(objectname)", "--buffer",
+            stdin="".join(f"{oid}\n" for oid in packed).encode(), variables=_OFFLINE, apart=True,
+        )  # fmt: skip
+        lines = done.stdout.decode().splitlines()
+        return {oid for oid, line in zip(packed, lines, strict=True) if line != oid}
 
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """The contents of many blobs in one stream, in the order asked; None for what is not there."""

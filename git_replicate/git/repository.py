@@ -97,6 +97,10 @@ class Repository(Protocol):
 
     def read_commit(self, oid: Oid) -> Commit: ...
     def exists(self, oid: Oid) -> bool: ...
+    def absent(self, oids: Iterable[Oid]) -> set[Oid]:
+        """Those of these objects that are not there, as a fresh look at the repository finds."""
+        ...
+
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """The contents of many blobs in one stream, in the order asked; None for what is not there.
 

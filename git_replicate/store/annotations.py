@@ -8,16 +8,20 @@ the fold orders them by time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from git_replicate.core.errors import RefLockedError, RefMovedError
 from git_replicate.core.names import ANNOTATIONS_REF
-from git_replicate.git.repository import Commit, Oid, RefUpdate, Repository, Signature
-from git_replicate.store.note_tree import list_notes, read_note, write_notes_tree
+from git_replicate.git.opening import state_dir
+from git_replicate.git.repository import Oid, Repository
+from git_replicate.store.lock import take_turn
+from git_replicate.store.note_tree import Notes, list_notes, put_notes, read_note, tree_of
 
-_ATTEMPTS = 20
+_LOCK = "annotations.lock"
+_PATIENCE = 20.0
+"""Seconds to wait for the other writers of this machine; then the ref's own compare-and-swap has to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Annotations:
     superseded_by: str = ""
     derived_from: str = ""
     removed: bool = False
+    removed_on: str = ""  # RFC 3339, UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,45 +58,30 @@ def append(
     """Add lines to runs, in one commit; nobody else's lines are lost, however many write at once."""
     when = (now or datetime.now(UTC)).astimezone(UTC)
     by = f"{actor[0]} <{actor[1]}>" if any(actor) else ""
-    problem: Exception | None = None
-    for _ in range(_ATTEMPTS):
-        tip = repo.read_ref(ANNOTATIONS_REF)
-        tree = repo.read_commit(tip).tree if tip else None
-        notes: dict[Oid, Oid | None] = {}
-        for start, said in changes.items():
-            known = read_note(repo, tree, start)
-            lines = [_line(when, by, change) for change in said]
-            notes[start] = repo.write_blob((repo.read_blob(known) if known else b"") + b"".join(lines))
-        new = write_notes_tree(repo, tree, notes)
-        if new == tree:
-            return
-        who = Signature(actor[0] or "git replicate", actor[1] or "git-replicate@localhost", int(when.timestamp()))
-        commit = repo.write_commit(Commit(new, (tip,) if tip else (), who, who, "annotate\n"))
-        repo.sync([new, commit, *(blob for blob in notes.values() if blob)])
-        try:
-            repo.move_refs([RefUpdate(ANNOTATIONS_REF, tip, commit)], "write an annotation")
-            return
-        except (RefMovedError, RefLockedError) as error:
-            problem = error
-    raise RefMovedError("write an annotation", str(problem), "try again")
+    lines = {start: b"".join(_lines(when, by, said)) for start, said in changes.items() if said}
+
+    def decide(tree: Oid | None) -> Notes:
+        known = {start: read_note(repo, tree, start) for start in lines}
+        texts = {start: repo.read_blob(blob) if blob else b"" for start, blob in known.items()}
+        return {start: text + b"\n" * (text[-1:] not in (b"", b"\n")) + lines[start] for start, text in texts.items()}
+
+    if lines:
+        who = (actor[0] or "git replicate", actor[1] or "git-replicate@localhost")
+        with take_turn(os.path.join(state_dir(repo.layout), _LOCK), _PATIENCE):
+            put_notes(repo, ANNOTATIONS_REF, decide, who=who, when=int(when.timestamp()), message="annotate")
 
 
-def _line(when: datetime, by: str, change: Change) -> bytes:
-    entry = {
-        "time": when.isoformat(timespec="microseconds"),
-        "actor": by,
-        "op": change.operation,
-        "value": change.value,
-    }
-    return json.dumps(entry, ensure_ascii=False, sort_keys=True).encode(errors="replace") + b"\n"
+def _lines(when: datetime, by: str, said: Sequence[Change]) -> Iterator[bytes]:
+    """The lines of changes made together: each a microsecond later, so that their order outlives any sorting."""
+    for number, change in enumerate(said):
+        moment = (when + timedelta(microseconds=number)).isoformat(timespec="microseconds")
+        entry = {"time": moment, "actor": by, "op": change.operation, "value": change.value}
+        yield json.dumps(entry, ensure_ascii=False, sort_keys=True).encode(errors="replace") + b"\n"
 
 
 def read_annotations(repo: Repository) -> dict[Oid, Annotations]:
     """The present state of every run that anything was said of, by start commit."""
-    tip = repo.read_ref(ANNOTATIONS_REF)
-    if tip is None:
-        return {}
-    notes = list(list_notes(repo, repo.read_commit(tip).tree))
+    notes = list(list_notes(repo, tree_of(repo, ANNOTATIONS_REF)))
     texts = repo.read_many(blob for _, blob in notes)
     return {start: fold((text or b"").splitlines()) for (start, _), text in zip(notes, texts, strict=True)}
 
@@ -103,15 +93,15 @@ def fold(lines: Iterable[bytes]) -> Annotations:
         try:
             entry = json.loads(line)
             said.append((str(entry["time"]), str(entry["op"]), str(entry.get("value", ""))))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     state = Annotations()
-    for _, operation, value in sorted(said, key=lambda item: item[0]):
-        state = _apply(state, operation, value)
+    for time, operation, value in sorted(said):
+        state = _apply(state, time, operation, value)
     return state
 
 
-def _apply(state: Annotations, operation: str, value: str) -> Annotations:
+def _apply(state: Annotations, time: str, operation: str, value: str) -> Annotations:
     if operation == "tag":
         return replace(state, tags=state.tags | {value})
     if operation == "untag":
@@ -119,7 +109,7 @@ def _apply(state: Annotations, operation: str, value: str) -> Annotations:
     if operation in ("archive", "unarchive"):
         return replace(state, archived=operation == "archive")
     if operation in ("remove", "restore"):
-        return replace(state, removed=operation == "remove")
+        return replace(state, removed=operation == "remove", removed_on=time if operation == "remove" else "")
     if operation in ("invalid", "valid"):
         return replace(state, invalid=(value or "invalid") if operation == "invalid" else "")
     if operation == "comment":

@@ -15,6 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import Final
 
+from git_replicate.git.loose import flush_folder
+
 DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _FICLONE: Final = 0x40049409
 """Linux's ioctl that shares a file's blocks, copy on write."""
@@ -49,17 +51,26 @@ def keep(store: str, file: str) -> Kept:
             os.fsync(target.fileno())
         digest, size = _hash(temporary)
         final = path_of(store, digest)
-        if os.path.exists(final):
+        if _is_there(final, size):
             os.unlink(temporary)
         else:
             os.makedirs(os.path.dirname(final), exist_ok=True)
             os.chmod(temporary, 0o644)
             os.rename(temporary, final)
+            flush_folder(os.path.dirname(final))
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     return Kept(digest, size, final)
+
+
+def _is_there(path: str, size: int) -> bool:
+    """Whether a file is there in full: a power cut may have left an empty one."""
+    try:
+        return os.path.getsize(path) == size
+    except FileNotFoundError:
+        return False
 
 
 def _copy(source: int, target: int) -> None:

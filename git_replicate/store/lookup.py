@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import re
+import shlex
 from collections.abc import Sequence
 
-from git_replicate.core.errors import UserError
+from git_replicate.core.errors import FormatError, UserError
 from git_replicate.core.names import RUNS_PREFIX, is_run_id
 from git_replicate.core.query import quote
 from git_replicate.core.stats import smaller_is_better
 from git_replicate.store.index import Index, Row
+from git_replicate.store.store import read_run
 
 _LATEST = re.compile(r"latest(?:~(\d+))?")
 _PART = re.compile(r"[0-9a-f-]{2,}")
 _SHOWN = 8
+_SEARCHED = 1000
+"""Newest runs whose names are compared with one that nothing has."""
+_ALIKE = 0.6
 
 
 def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize: Sequence[str] = ()) -> Row:
@@ -22,7 +29,7 @@ def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize:
     if latest := _LATEST.fullmatch(name):
         rows = index.select(None, limit=int(latest[1] or 0) + 1)
         if len(rows) <= int(latest[1] or 0):
-            raise UserError(f"{name}: there are only {len(rows)} runs", "git replicate log")
+            raise UserError(f"{name}: {_there_are(len(rows))}", "git replicate log")
         return rows[-1]
     if name.startswith("best:"):
         return _best(index, name.removeprefix("best:"), maximize, minimize)
@@ -40,22 +47,54 @@ def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize:
     return _by_commit(index, name)
 
 
+def _there_are(count: int) -> str:
+    if count == 0:
+        return "there are no runs yet"
+    return f"there {'is' if count == 1 else 'are'} only {count} run{'s' * (count != 1)}"
+
+
 def _by_commit(index: Index, name: str) -> Row:
+    """The run that has a commit: its newest, or an earlier one with a record."""
     commit = index.repository.resolve(name)
-    rows = index.matching(f"runs.oid = {quote(commit)}") if commit else []
-    if rows:
+    if commit is None:
+        raise UserError(f"no run is called {name!r}", _nearest(index, name))
+    if rows := index.matching(f"runs.oid = {quote(commit)}"):
         return rows[0]
-    if commit:
-        raise UserError(f"{name} is a commit, but not the end of a run", "git replicate log")
-    raise UserError(f"no run is called {name!r}", "git replicate log lists the runs")
+    with contextlib.suppress(UserError, FormatError):
+        record = read_run(index.repository, commit).record
+        rows = index.matching(f"runs.experiment = {quote(record.experiment)} AND runs.id = {quote(record.id)}")
+        if rows:
+            return rows[0]
+    tested = index.matching(f"runs.snapshot = {quote(commit)} OR runs.base = {quote(commit)}")
+    hint = (
+        f"git replicate log --where \"snapshot = '{commit}' or base = '{commit}'\"" if tested else "git replicate log"
+    )
+    runs = f"{len(tested)} run{'s' * (len(tested) != 1)} tested it" if tested else "no run tested it"
+    raise UserError(f"{name} is a commit, but not one of a run's record; {runs}", hint)
+
+
+def _nearest(index: Index, name: str) -> str:
+    """The hint for a name that nothing has."""
+    rows = index.select(None, limit=_SEARCHED)
+    experiments = {str(row["experiment"]): "" for row in rows}
+    if near := difflib.get_close_matches(name, experiments, 1, _ALIKE):
+        where = f"experiment = {quote(near[0])}"
+        plain = re.fullmatch(r"[\w./+= '-]+", where)
+        return "did you mean an experiment? git replicate log --where " + (
+            f'"{where}"' if plain else shlex.quote(where)
+        )
+    ids = [str(row["id"]) for row in rows]
+    names = [f"{row['experiment']}/{row['id']}" for row in rows]
+    near = difflib.get_close_matches(name, ["latest", *ids, *names], 1, _ALIKE)
+    return f"did you mean {near[0]}?" if near else "git replicate log lists the runs"
 
 
 def _best(index: Index, metric: str, maximize: Sequence[str], minimize: Sequence[str]) -> Row:
     """The finished run with the best value; small is good for losses, unless the configuration says otherwise."""
     bare = metric.removeprefix("metrics.")
     smallest = smaller_is_better(bare, maximize, minimize)
-    where = f"status = 'finished' and metrics.`{bare}` is not null"
+    where = f"status = 'finished' and invalid is null and metrics.`{bare}` is not null"
     rows = index.select(where, sort=[f"metrics.`{bare}` {'asc' if smallest else 'desc'}"], limit=1)
     if not rows:
-        raise UserError(f"no finished run has the metric {bare!r}", "git replicate collate")
+        raise UserError(f"no valid finished run has the metric {bare!r}", "git replicate collate")
     return rows[0]

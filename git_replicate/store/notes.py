@@ -2,8 +2,9 @@
 
 Written after runs have ended, in batches: every ended run leaves a mark, and whoever gets the lock writes the notes
 of all marks in one commit. Who does not get it does nothing, since the holder looks for marks again after it has let
-the lock go: when all of N simultaneous runs have ended, all N notes are there. If somebody else moved the notes
-(git's own `git notes add` overwrites concurrent writers), the next batch looks at every run again.
+the lock go: when all of N simultaneous runs have ended, all N notes are there. git's own `git notes add` overwrites
+concurrent writers blindly; the next batch sees that what it left is no longer below the ref, and looks at every run
+again.
 """
 
 from __future__ import annotations
@@ -11,32 +12,34 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from git_replicate.core.errors import GitError, RefLockedError, RefMovedError, StorageError
+from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.names import NOTES_REF, RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
 from git_replicate.git.opening import state_dir
-from git_replicate.git.repository import Commit, Oid, RefUpdate, Repository, Signature
+from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.trees import read_path
+from git_replicate.store.due import count_runs
 from git_replicate.store.lock import try_lock
-from git_replicate.store.note_tree import list_notes, read_note, write_notes_tree
+from git_replicate.store.note_tree import Notes, list_notes, put_notes, read_note, tree_of
 from git_replicate.store.tested import entry_of, merge_note, read_records, runs_of_tree
 
 _PENDING = "notes-pending"
 _TIP = "notes-tip"
 _LOCK = "notes.lock"
 _RECORD = f"{RESERVED_FOLDER}/run.toml".encode()
-_ATTEMPTS = 8
 _WRITER = ("git replicate", "git-replicate@localhost")
+_SEARCHED = 1000
+"""Commits of notes that are looked through for the one that the last batch left."""
 
 
 def mark_pending(common_dir: str, commits: Sequence[Oid], ref: str) -> None:
     """Leave word that a run has ended: its newest commit is last in `commits`, those it replaces come before."""
     folder = os.path.join(common_dir, "replicate", _PENDING)
     os.makedirs(folder, exist_ok=True)
-    name = ref.removeprefix(RUNS_PREFIX).replace("/", "%")
-    _write_whole(os.path.join(folder, name), " ".join(commits).encode())
+    _write_whole(os.path.join(folder, ref.rpartition("/")[2]), " ".join(commits).encode())
 
 
 def _write_whole(path: str, data: bytes) -> None:
@@ -48,27 +51,27 @@ def _write_whole(path: str, data: bytes) -> None:
 def write_notes(repo: Repository) -> None:
     """Write the notes that are due, unless somebody else is at it. A note that cannot be written is no error."""
     folder = state_dir(repo.layout)
+    done = 0
     with contextlib.suppress(OSError, GitError, StorageError):
         while _marks(folder):
             with try_lock(os.path.join(folder, _LOCK)) as held:
                 if not held:
-                    return
-                _write_batch(repo, folder)
+                    break
+                done += _write_batch(repo, folder, _marks(folder))
+    count_runs(repo.layout, done)
 
 
 def rebuild_notes(repo: Repository) -> None:
-    """Give every run its note again, whatever is there."""
+    """Give every run and every tested commit its note again, whatever is there."""
     folder = state_dir(repo.layout)
-    os.makedirs(os.path.join(folder, _PENDING), exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(folder, _TIP))
     with try_lock(os.path.join(folder, _LOCK)) as held:
         if held:
-            _write_batch(repo, folder)
+            _forget_tip(folder)
+            _write_batch(repo, folder, _marks(folder))
 
 
 def _marks(folder: str) -> dict[str, list[Oid]]:
-    """The marks that wait, by name, with the commits they hold."""
+    """The marks that wait, by name, with the commits they hold; a power cut leaves empty ones."""
     root = os.path.join(folder, _PENDING)
     found: dict[str, list[Oid]] = {}
     try:
@@ -77,57 +80,85 @@ def _marks(folder: str) -> dict[str, list[Oid]]:
         return {}
     for name in names:
         if not name.startswith("."):
-            with contextlib.suppress(OSError), open(os.path.join(root, name), encoding="ascii") as file:
+            with (
+                contextlib.suppress(OSError),
+                open(os.path.join(root, name), encoding="ascii", errors="replace") as file,
+            ):
                 found[name] = [Oid(word) for word in file.read().split()]
     return found
 
 
-def _write_batch(repo: Repository, folder: str) -> None:
-    marks = _marks(folder)
-    tip = repo.read_ref(NOTES_REF)
-    due: dict[Oid, Oid | None] = {}
-    if tip != _remembered_tip(folder):
-        due.update(_every_run(repo, tip))
-    for commits in marks.values():
-        due.update(dict.fromkeys(commits[:-1]))
-        if blob := _record_blob(repo, commits[-1]):
-            due[commits[-1]] = blob
-    due.update(_code_notes(repo, [commits[-1] for commits in marks.values()]))
-    tip = put_notes(repo, due, f"notes of {len(marks)} run{'s' * (len(marks) != 1)}")
+def _write_batch(repo: Repository, folder: str, marks: Mapping[str, Sequence[Oid]]) -> int:
+    """Write the notes of these marks and take the marks away; how many. `OSError` if one cannot be taken away."""
+    ended = [commits[-1] for commits in marks.values() if commits]
+
+    def decide(tree: Oid | None) -> Notes:
+        due: dict[Oid, Oid | bytes | None] = {}
+        whole = _all_there(repo, folder)
+        due.update(_code_notes(repo, tree, ended) if whole else _every_run(repo, tree))
+        for commits in marks.values():
+            due.update(dict.fromkeys(commits[:-1]))
+        due.update({commit: blob for commit in ended if (blob := _record_blob(repo, commit))})
+        return due
+
+    message = f"notes of {len(ended)} run{'s' * (len(ended) != 1)}"
+    tip = put_notes(repo, NOTES_REF, decide, who=_WRITER, when=int(time.time()), message=message)
     _write_whole(os.path.join(folder, _TIP), (tip or "").encode())
     for name, commits in marks.items():
         path = os.path.join(folder, _PENDING, name)
+        with open(path, encoding="ascii", errors="replace") as file:
+            unchanged = file.read().split() == commits
         # A run that ended a second time meanwhile has a newer mark, which stays.
-        with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
-            if file.read().split() == commits:
-                os.unlink(path)
+        if unchanged:
+            os.unlink(path)
+    return len(marks)
 
 
-def _code_notes(repo: Repository, ended: Sequence[Oid]) -> dict[Oid, Oid | None]:
-    """The notes on commits of the user's own history that these runs tested as they were."""
-    tested: dict[Oid, list[Mapping[str, Any]]] = {}
-    for _, record in read_records(repo, ended):
-        code = record.code
-        if code.snapshot and code.snapshot == code.base and not code.dirty and not code.mixed:
-            tested.setdefault(Oid(code.base), []).append(entry_of(record))
-    known = read_notes(repo, tested)
-    return {commit: repo.write_blob(merge_note(known.get(commit), runs)) for commit, runs in tested.items()}
-
-
-def _remembered_tip(folder: str) -> str | None:
+def _all_there(repo: Repository, folder: str) -> bool:
+    """Whether what the last batch left is still below the ref: a writer that overwrote it blindly went past it."""
     try:
         with open(os.path.join(folder, _TIP), encoding="ascii") as file:
-            return file.read() or None
+            left = file.read()
     except OSError:
-        return ""
+        return False
+    tip = repo.read_ref(NOTES_REF)
+    if not left or tip is None:
+        return not left and tip is None
+    found, waiting = set[Oid](), [tip]
+    while waiting and len(found) < _SEARCHED:
+        commit = waiting.pop(0)
+        if commit == left:
+            return True
+        if commit not in found:
+            found.add(commit)
+            waiting += repo.read_commit(commit).parents
+    return False
 
 
-def _every_run(repo: Repository, tip: Oid | None) -> dict[Oid, Oid | None]:
-    """What is missing or wrong in the notes, of all runs that have ended."""
-    present = dict(list_notes(repo, repo.read_commit(tip).tree)) if tip else {}
-    due: dict[Oid, Oid | None] = {}
-    for ref, commit in repo.list_refs(RUNS_PREFIX):
-        if parse_run_ref(ref) and commit not in present and (blob := _record_blob(repo, commit)):
+def _forget_tip(folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, _TIP))
+
+
+def _code_notes(repo: Repository, tree: Oid | None, runs: Iterable[str], *, again: bool = False) -> dict[Oid, bytes]:
+    """The notes on commits of the user's own history that these runs tested as they were."""
+    tested: dict[Oid, list[Mapping[str, Any]]] = {}
+    for _, record in read_records(repo, runs):
+        code = record.code
+        if record.status.ended and code.snapshot and code.snapshot == code.base and not (code.dirty or code.mixed):
+            tested.setdefault(Oid(code.base), []).append(entry_of(record))
+    known = _texts(repo, tree, tested)
+    return {commit: merge_note(known.get(commit), entries, again=again) for commit, entries in tested.items()}
+
+
+def _every_run(repo: Repository, tree: Oid | None) -> dict[Oid, Oid | bytes | None]:
+    """The notes that are missing on runs, and all of those on the code they tested."""
+    present = dict(list_notes(repo, tree))
+    runs = {ref: commit for ref, commit in repo.list_refs(RUNS_PREFIX) if parse_run_ref(ref)}
+    due: dict[Oid, Oid | bytes | None] = {}
+    due.update(_code_notes(repo, tree, runs, again=True))
+    for commit in runs.values():
+        if commit not in present and (blob := _record_blob(repo, commit)):
             due[commit] = blob
     return due
 
@@ -140,56 +171,25 @@ def _record_blob(repo: Repository, commit: Oid) -> Oid | None:
     return entry.oid if entry else None
 
 
-def put_notes(repo: Repository, notes: Mapping[Oid, Oid | None], message: str, ref: str = NOTES_REF) -> Oid | None:
-    """Set notes (object to blob, None removes) in one commit on top of whatever is there; the new tip.
-
-    The notes of other writers stay: the ref moves only from the value that was read. Nothing is written when nothing
-    changes. `RefMovedError` when others keep winning.
-    """
-    problem: Exception | None = None
-    for _ in range(_ATTEMPTS):
-        tip = repo.read_ref(ref)
-        base = repo.read_commit(tip) if tip else None
-        tree = write_notes_tree(repo, base.tree if base else None, notes)
-        if base is not None and base.tree == tree:
-            return tip
-        if base is None and not notes:
-            return None
-        when = max(_now(), base.committer.time if base else 0)
-        who = Signature(*_WRITER, when)
-        commit = repo.write_commit(Commit(tree, (tip,) if tip else (), who, who, message + "\n"))
-        try:
-            repo.move_refs([RefUpdate(ref, tip, commit)], "move the notes")
-            return commit
-        except (RefMovedError, RefLockedError) as error:
-            problem = error
-    raise RefMovedError("write notes", str(problem))
-
-
-def _now() -> int:
-    import time
-
-    return int(time.time())
-
-
-def note_code(repo: Repository, commit: Oid, text: bytes) -> None:
-    """Set the note on a commit of the user's own history: which runs tested it."""
-    put_notes(repo, {commit: repo.write_blob(text)}, "note on tested code")
-
-
 def note_tested(repo: Repository, commit: Oid) -> int:
     """Note on a commit which ended runs tested its tree; how many there are."""
     tree = repo.read_commit(commit).tree
     records = (record for _, record in read_records(repo, runs_of_tree(repo.layout, tree)))
     found = [entry_of(record) for record in records if record.status.ended]
+
+    def decide(tree: Oid | None) -> Notes:
+        return {commit: merge_note(_texts(repo, tree, [commit]).get(commit), found)}
+
     if found:
-        note_code(repo, commit, merge_note(read_notes(repo, [commit]).get(commit), found))
+        put_notes(repo, NOTES_REF, decide, who=_WRITER, when=int(time.time()), message="note on tested code")
     return len(found)
 
 
 def read_notes(repo: Repository, commits: Iterable[Oid], ref: str = NOTES_REF) -> dict[Oid, bytes]:
     """The notes on these commits that have one."""
-    tip = repo.read_ref(ref)
-    tree = repo.read_commit(tip).tree if tip else None
+    return _texts(repo, tree_of(repo, ref), commits)
+
+
+def _texts(repo: Repository, tree: Oid | None, commits: Iterable[Oid]) -> dict[Oid, bytes]:
     found = {commit: read_note(repo, tree, commit) for commit in commits}
     return {commit: repo.read_blob(blob) for commit, blob in found.items() if blob}

@@ -7,7 +7,7 @@ looked for again afterwards, because somebody's `git gc --prune=now` takes objec
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import unquote_to_bytes
 
 from git_replicate.core.errors import FormatError, GitError, RefLockedError, RefMovedError, StorageError
@@ -75,11 +75,11 @@ def store_commit(repo: Repository, build: Callable[[ObjectWriter], Oid], ref: st
         except (RefMovedError, RefLockedError):
             raise
         except (GitError, FileNotFoundError) as error:
-            if all(map(repo.exists, writer.written)):
+            if not repo.absent(writer.written):
                 raise
             problem = error
             continue
-        if all(map(repo.exists, writer.written)):
+        if not repo.absent(writer.written):
             return commit
     raise StorageError(
         f"{reason}: the objects vanish while they are written", "is a git gc --prune=now running here? wait for it"
@@ -141,6 +141,23 @@ def read_folder(repo: Repository, tree: Oid) -> Folder:
         entry.name: read_folder(repo, entry.oid) if entry.mode == Mode.TREE else entry.oid
         for entry in repo.read_tree(tree)
     }
+
+
+def added_objects(repo: Repository, tree: Oid, base: Oid | None) -> Iterator[Oid]:
+    """The trees and blobs of a tree that are not at the same place in another; `GitError` if a tree is gone."""
+    if tree == base:
+        return
+    yield tree
+    known = {entry.name: entry for entry in repo.read_tree(base)} if base is not None else {}
+    for entry in repo.read_tree(tree):
+        before = known.get(entry.name)
+        if entry.mode == Mode.GITLINK or (before is not None and before.oid == entry.oid):
+            continue
+        if entry.mode == Mode.TREE:
+            folder = before.oid if before is not None and before.mode == Mode.TREE else None
+            yield from added_objects(repo, entry.oid, folder)
+        else:
+            yield entry.oid
 
 
 def find_entry(entries: Iterable[TreeEntry], name: bytes) -> TreeEntry | None:

@@ -10,6 +10,7 @@ leaves a mark that `notes.write_notes` finds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -29,12 +30,14 @@ from git_replicate.core.names import (
     trash_ref,
 )  # fmt: skip
 from git_replicate.core.record import Record, Status
-from git_replicate.git.repository import Commit, Mode, Oid, Repository, Signature, TreeEntry
+from git_replicate.git.loose import config_mentions
+from git_replicate.git.repository import Commit, Mode, Oid, RefUpdate, Repository, Signature, TreeEntry
 from git_replicate.store import blobs
 from git_replicate.store.notes import mark_pending
 from git_replicate.store.objects import (
     Folder,
     ObjectWriter,
+    added_objects,
     blobs_of,
     find_entry,
     place,
@@ -114,26 +117,49 @@ def begin(
     Without a snapshot (it could not be taken) the commit has no parent and holds the record alone. `RefMovedError`:
     the id is taken, draw another. `SnapshotGoneError`: take the snapshot again.
     """
-    _require(repo, snapshot_commit, snapshot_tree)
+    own = snapshot_commit is not None and snapshot_commit == record.code.base
 
     def build(writer: ObjectWriter) -> Oid:
-        code = repo.read_tree(snapshot_tree) if snapshot_tree else []
+        code = _read_code(repo, snapshot_tree) if snapshot_tree else []
         folder, stored = _folder(repo, writer, record, {}, parts)
         parents = (snapshot_commit,) if snapshot_commit else ()
         return _write_commit(writer, stored, code, folder, parents)
 
-    commit = store_commit(repo, build, run_ref(record.experiment, record.id), None, "record the start of the run")
-    _require(repo, snapshot_commit, snapshot_tree)
+    ref = run_ref(record.experiment, record.id)
+    commit = store_commit(repo, build, ref, None, "record the start of the run")
+    if snapshot_commit and not own and (gone := _missing_code(repo, snapshot_commit)):
+        repo.move_refs([RefUpdate(ref, commit, None)], "take back the start of the run")
+        raise _snapshot_gone(gone)
     return commit
 
 
-def _require(repo: Repository, *objects: Oid | None) -> None:
-    for oid in objects:
-        if oid is not None and not repo.exists(oid):
-            raise SnapshotGoneError(
-                f"record the start of the run: the snapshot's object {oid[:12]} is gone",
-                "is a git gc --prune=now running here? try again when it has ended",
-            )
+def _read_code(repo: Repository, tree: Oid) -> list[TreeEntry]:
+    try:
+        return repo.read_tree(tree)
+    except GitError as error:
+        if repo.exists(tree):
+            raise
+        raise _snapshot_gone(tree) from error
+
+
+def _missing_code(repo: Repository, snapshot: Oid) -> Oid | None:
+    """An object that the snapshot adds to its parent and that is gone; now that a ref holds it, none goes any more."""
+    if config_mentions(repo.layout, b"promisor", b"partialclone"):
+        return None  # what is missing may be meant to be
+    try:
+        commit = repo.read_commit(snapshot)
+        base = repo.read_commit(commit.parents[0]).tree if commit.parents else None
+        missing = repo.absent([snapshot, *added_objects(repo, commit.tree, base)])
+    except GitError:
+        return snapshot
+    return min(missing, default=None)
+
+
+def _snapshot_gone(oid: Oid) -> SnapshotGoneError:
+    return SnapshotGoneError(
+        f"record the start of the run: the snapshot's object {oid[:12]} is gone",
+        "is a git gc --prune=now running here? try again when it has ended",
+    )
 
 
 def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:
@@ -146,18 +172,38 @@ def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:
     """
     for _ in range(_LONGEST_CHAIN):
         ref, tip = _newest(repo, record, start)
-        lost = tip is not None and tip != start and record.status is Status.LOST
-        if lost and tip is not None and read_run(repo, tip).record.status.ended:
-            return tip
-        try:
-            commit = _advance(repo, record, ref, tip, start, parts)
-        except RefMovedError:
-            if _newest(repo, record, start) == (ref, tip):
-                raise
-            continue
+        stored = _ended_record(repo, tip) if tip not in (None, start) else None
+        if stored is not None and tip is not None and record.status is Status.LOST:
+            commit = tip
+        else:
+            try:
+                commit = _advance(repo, _with_scan(record, stored), ref, tip, start, parts)
+            except RefMovedError:
+                if _newest(repo, record, start) == (ref, tip):
+                    raise
+                continue
         _mark(repo, record, ref, tip, commit)
         return commit
     raise RefMovedError("record the end of the run", "its ref never stays still")
+
+
+def _ended_record(repo: Repository, tip: Oid | None) -> Record | None:
+    """The record at a run's newest commit, if that is one of its end."""
+    try:
+        record = read_run(repo, tip or "").record
+    except FormatError:
+        return None
+    return record if record.status.ended else None
+
+
+def _with_scan(record: Record, stored: Record | None) -> Record:
+    """The record with what only the one who saw the end could see: the worktree then, if it was stored before."""
+    if stored is None:
+        return record
+    code = record.code
+    if not code.changed_during_run:
+        code = replace(code, changed_during_run=stored.code.changed_during_run)
+    return replace(record, code=code, files=record.files or stored.files)
 
 
 def _newest(repo: Repository, record: Record, start: Oid) -> tuple[str, Oid | None]:
@@ -190,16 +236,20 @@ def _advance(repo: Repository, record: Record, ref: str, tip: Oid | None, start:
         held = find_entry(entries, _FOLDER)
         base = read_folder(repo, held.oid) if held is not None and held.mode == Mode.TREE else {}
         folder, stored = _folder(repo, writer, record, base, parts)
+        if tip not in (None, start) and held is not None and writer.folder(folder) == held.oid:
+            return parent  # stored before, by one who was killed then
         return _write_commit(writer, stored, entries, folder, (parent,))
 
     return store_commit(repo, build, ref, tip, "record the end of the run")
 
 
 def _mark(repo: Repository, record: Record, ref: str, tip: Oid | None, commit: Oid) -> None:
-    """Leave word for the next batch of notes: the new commit, the one it replaces, and code that was committed."""
+    """Leave word for the next batch of notes: the new commit, and the one it replaces."""
     if not record.status.ended or ref.startswith(TRASH_PREFIX):
         return
-    mark_pending(repo.layout.common_dir, [oid for oid in (tip, commit) if oid is not None], ref)
+    replaced = [tip] if tip not in (None, commit) else []
+    with contextlib.suppress(OSError):  # a missing note is no error
+        mark_pending(repo.layout.common_dir, [oid for oid in (*replaced, commit) if oid is not None], ref)
 
 
 def _folder(

@@ -65,8 +65,11 @@ def entry_of(record: Record) -> dict[str, Any]:
     return {**entry, "metrics": metrics} if metrics else entry
 
 
-def merge_note(text: bytes | None, entries: Sequence[Mapping[str, Any]]) -> bytes:
-    """A commit's note with these runs added; a run that is there already is replaced."""
+def merge_note(text: bytes | None, entries: Sequence[Mapping[str, Any]], *, again: bool = False) -> bytes:
+    """A commit's note with these runs added; a run that is there already is replaced.
+
+    `again`: the runs are all there are, those included that the note has counted as older before.
+    """
     import tomli
     import tomli_w
 
@@ -74,8 +77,12 @@ def merge_note(text: bytes | None, entries: Sequence[Mapping[str, Any]]) -> byte
         document = tomli.loads(text.decode()) if text else {}
     except (tomli.TOMLDecodeError, UnicodeDecodeError):
         document = {}  # somebody's own words; the notes ref is ours alone, so they are not kept
-    runs = {entry["id"]: entry for entry in (*document.get("run", []), *entries)}
-    newest = sorted(runs.values(), key=lambda entry: str(entry["id"]))
-    older = int(document.get("older_runs", 0)) + max(len(newest) - _MOST_RUNS, 0)
+    listed, counted = document.get("run"), document.get("older_runs")
+    known = [run for run in listed if isinstance(run, dict) and "id" in run] if isinstance(listed, list) else []
+    older = counted if isinstance(counted, int) else 0
+    runs = {str(entry["id"]): entry for entry in (*known, *entries)}
+    newest = [runs[run] for run in sorted(runs)]
+    dropped = max(len(newest) - _MOST_RUNS, 0)
+    older = max(older, dropped) if again else older + dropped
     head = {"older_runs": older} if older else {}
     return tomli_w.dumps({**head, "run": newest[-_MOST_RUNS:]}).encode()

@@ -1,0 +1,22 @@
+"""What a kill -9 at any step of the store leaves: nothing broken, and the next try completes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.store.crash import SCENARIOS
+from tests.support import CHECKOUT, GitRepo
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_kill_at_any_step_breaks_nothing(repo: GitRepo, scenario: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.store.crash", scenario],
+        cwd=repo.top, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 5, "hardly any step was seen"
