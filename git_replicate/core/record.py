@@ -227,7 +227,12 @@ def _plain(value: Any) -> Any:
 
 def _text(text: str) -> str:
     """Text that TOML can hold: bytes that are not UTF-8 become backslash escapes."""
-    return str(text) if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if text.isascii():
+        return str(text)
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "replace").decode()
 
 
 def _default(f: dataclasses.Field[Any]) -> Any:
