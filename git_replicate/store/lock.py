@@ -54,13 +54,9 @@ def _opened(path: str) -> Iterator[int]:
 @contextlib.contextmanager
 def wait_lock(path: str) -> Iterator[None]:
     """Hold a lock for the body, waiting for whoever has it; a dead holder has none."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _take(descriptor: int) -> bool:

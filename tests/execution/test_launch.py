@@ -150,6 +150,8 @@ def test_the_command_outlives_recorder_and_holder(spool: Path, tmp_path: Path) -
     assert process.stdout is not None
     assert process.stdout.readline() == b"begun\n"
     live = Spool(str(spool))
+    # The command may print before its holder has written down who they are.
+    wait_for(lambda: "command" in live.read_json("process.json"), "the names of the processes")
     os.kill(live.read_json("process.json")["holder"]["pid"], signal.SIGKILL)
     process.kill()
     process.wait()
