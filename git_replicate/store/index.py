@@ -1,100 +1,51 @@
 """The index of runs: what records say, in SQLite, so that a question over all of them is one query.
 
 A cache and nothing more: every row is made from one immutable commit, so it can be missing but never stale, and the
-file may be deleted at any time. Wide tables - `runs`, `params`, `metrics` - get columns as names appear; names that
-do not fit SQLite's limit go into a column of JSON. Queries run on a connection that can only read these tables.
-
-NaN is kept as NULL, as SQLite does it, with its metric named in `metrics.nan`, so that it is shown and counted.
+file may be deleted at any time. Readers never wait for whoever fills it, and nothing that befalls the file - damage,
+another version, a full disk, a folder that cannot be written - is an error: it is made again, elsewhere or in memory.
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import json
-import math
-import os
-import re
+import gc
 import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-
-import tomli
+from typing import Any, Final
 
 from git_replicate.core.errors import UserError
-from git_replicate.core.names import ANNOTATIONS_REF, RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
-from git_replicate.core.query import Column, compile_where, parse_sort, timestamp
-from git_replicate.core.record import FORMAT
-from git_replicate.git.opening import state_dir
-from git_replicate.git.repository import Oid, Repository
-from git_replicate.store.annotations import read_annotations
-
-VERSION = 1
-ATTRIBUTES: Mapping[str, str] = {
-    "experiment": "experiment", "id": "id", "status": "status", "started": "started", "finished": "finished",
-    "seconds": "seconds", "seed": "seeds.run", "message": "message", "command": "command", "directory": "directory",
-    "exit_code": "exit_code", "signal": "signal", "reason": "reason", "attempts": "attempts", "rerun_of": "rerun_of",
-    "user": "user.name", "email": "user.email", "host": "process.host", "pid": "process.pid",
-    "boot_id": "process.boot_id", "peak_memory_bytes": "process.peak_memory_bytes",
-    "cpu_seconds": "process.cpu_seconds", "snapshot": "code.snapshot", "tree": "code.tree", "base": "code.base",
-    "branch": "code.branch", "dirty": "code.dirty", "mixed": "code.mixed", "leaked": "code.leaked",
-    "sweep": "sweep.id", "verdict": "verdict.outcome",
-}  # fmt: skip
-"""Attribute of a run to the place in its record."""
-
-_STORED = ("ref", "oid", *ATTRIBUTES, "environment", "data", "curves", "unreadable")
-_FOLDED = ("tags", "comment", "archived", "invalid", "superseded_by", "removed")
-_TABLES = ("runs", "params", "metrics")
-_MOST_COLUMNS = 1_900
-_RACY_SECONDS = 2.0
-_FUNCTIONS = frozenset(
-    [
-        "like",
-        "glob",
-        "regexp",
-        "abs",
-        "round",
-        "min",
-        "max",
-        "length",
-        "lower",
-        "upper",
-        "substr",
-        "instr",
-        "coalesce",
-        "ifnull",
-        "nullif",
-        "total",
-        "sum",
-        "avg",
-        "count",
-        "trim",
-        "ltrim",
-        "rtrim",
-        "replace",
-        "iif",
-        "typeof",
-        "json_extract",
-        "log",
-        "ln",
-        "log10",
-        "log2",
-        "sqrt",
-        "exp",
-        "pow",
-        "power",
-        "floor",
-        "ceil",
-        "ceiling",
-        "sign",
-    ]
-)
+from git_replicate.core.names import RESERVED_FOLDER
+from git_replicate.core.query import Column, compile_where, parse_sort, quote_name
+from git_replicate.git.repository import Repository
+from git_replicate.store import index_fill
+from git_replicate.store.index_columns import BEST, TABLES, Columns, decode, decode_more, tag_column
+from git_replicate.store.index_schema import (
+    ALIASES,
+    ATTRIBUTES,
+    FOLDED,
+    KINDS,
+    attribute_column,
+    connect,
+    discard,
+    is_damage,
+    only_reading,
+    places,
+    transaction,
+)  # fmt: skip
+from git_replicate.store.index_text import read_document
 
 Row = dict[str, Any]
 """A run, flat: attributes by name, `params.*`, `metrics.*`; what is absent is not there."""
+
+_ALWAYS: Final = ("ref", "oid", "experiment", "id", "status")
+_PREFIXES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("attributes", "attribute", "attr", "runs", "run"), "runs"),
+    **dict.fromkeys(("params", "param", "parameters", "parameter"), "params"),
+    **dict.fromkeys(("metrics", "metric"), "metrics"), **dict.fromkeys(("tags", "tag"), "tags"),
+    "metrics_best": "best",
+}  # fmt: skip
+_FROM = "runs JOIN params ON params.row = runs.row JOIN metrics ON metrics.row = runs.row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,447 +57,271 @@ class Names:
 
 
 class Index:
-    """An open index of one repository."""
+    """An open index of one repository. What it answers is as of the last `refresh`, or later."""
 
-    def __init__(self, repo: Repository, connection: sqlite3.Connection, path: str) -> None:
+    def __init__(self, repo: Repository, db: sqlite3.Connection, path: str) -> None:
         self._repo = repo
-        self._db = connection
+        self._db = db
         self._path = path
-        self._columns: dict[str, dict[str, str]] = {"params": {}, "metrics": {}}
-        self._read_columns()
+        self._columns = Columns(db)
 
     @staticmethod
     def open(repo: Repository) -> Index:
-        """The repository's index file, made if need be; in memory where no file can be written."""
-        path = os.path.join(state_dir(repo.layout), "index.sqlite")
-        for attempt in range(2):
+        """The repository's index, made if need be; in the user's cache or in memory where it cannot be written."""
+        problem: Exception | None = None
+        for path in places(repo.layout):
             try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                connection = sqlite3.connect(path, timeout=20, isolation_level=None)
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=OFF")
-                _prepare(connection)
-                return Index(repo, connection, path)
-            except (sqlite3.DatabaseError, OSError):
-                if attempt == 0:
-                    _discard(path)
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        _prepare(connection)
-        return Index(repo, connection, "")
+                return Index(repo, connect(path), path)
+            except (sqlite3.Error, OSError) as error:
+                problem = error
+        raise AssertionError("SQLite cannot even open a database in memory") from problem
 
     def close(self) -> None:
         self._db.close()
-
-    def refresh(self) -> None:
-        """Bring the index up to the refs; next to nothing when they have not moved."""
-        stamp = _stamp(self._repo)
-        if stamp and stamp == self._meta("stamp"):
-            return
-        refs = dict(self._repo.list_refs(RUNS_PREFIX))
-        annotations = self._repo.read_ref(ANNOTATIONS_REF) or ""
-        current = {ref: oid for ref, oid in refs.items() if parse_run_ref(ref)}
-        try:
-            self._update(current, annotations, stamp)
-        except sqlite3.OperationalError:
-            # Somebody else is writing, nobody may, or the disk is full: work on a copy of our own.
-            copy = sqlite3.connect(":memory:", isolation_level=None)
-            self._db.backup(copy)
-            self._db.close()
-            self._db, self._path = copy, ""
-            self._update(current, annotations, stamp)
-
-    def _update(self, current: Mapping[str, Oid], annotations: str, stamp: str) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._read_columns()
-            known = dict(self._db.execute("SELECT ref, oid FROM runs"))
-            gone = [ref for ref in known if ref not in current]
-            fresh = [(ref, oid) for ref, oid in current.items() if known.get(ref) != oid]
-            self._forget([*gone, *(ref for ref, _ in fresh if ref in known)])
-            self._add(fresh)
-            if fresh or annotations != self._meta("annotations"):
-                self._fold(annotations)
-            self._set_meta("stamp", stamp)
-            self._db.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-
-    def _forget(self, refs: Sequence[str]) -> None:
-        for table in ("params", "metrics", "runs"):
-            where = "ref = ?" if table == "runs" else "rowid IN (SELECT rowid FROM runs WHERE ref = ?)"
-            self._db.executemany(f"DELETE FROM {table} WHERE {where}", [(ref,) for ref in refs])
-
-    def _add(self, fresh: Sequence[tuple[str, Oid]]) -> None:
-        """Read the records in one stream and insert them."""
-        next_row = (self._db.execute("SELECT max(rowid) FROM runs").fetchone()[0] or 0) + 1
-        names = (name for _, oid in fresh for name in (f"{oid}:{RESERVED_FOLDER}/run.toml", f"{oid}:{RESERVED_FOLDER}"))
-        contents = self._repo.read_many(names)
-        width = 32 if self._repo.layout.object_format == "sha256" else 20
-        batches: dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]] = {}
-        for row, (ref, oid) in enumerate(fresh, next_row):
-            text, folder = next(contents), next(contents)
-            document = _read_document(text)
-            attributes = _attributes(document, ref, oid, _files(folder or b"", width))
-            _queue(batches, "runs", row, dict(zip(_STORED, attributes, strict=True)))
-            for table in ("params", "metrics"):
-                _queue(batches, table, row, self._values(table, document.get(table, {})))
-            if len(batches) > 200 or (row - next_row) % 5_000 == 4_999:
-                self._insert(batches)
-        self._insert(batches)
-
-    def _insert(self, batches: dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]]) -> None:
-        for (table, columns), rows in batches.items():
-            marks = ", ".join("?" * (len(columns) + 1))
-            names = ", ".join(f'"{column}"' for column in columns)
-            self._db.executemany(f"INSERT INTO {table} (rowid{', ' if names else ''}{names}) VALUES ({marks})", rows)
-        batches.clear()
-
-    def _values(self, table: str, values: Any) -> dict[str, Any]:
-        """Column to value for a record's params or metrics, with columns made as needed."""
-        columns: dict[str, Any] = {}
-        more: dict[str, Any] = {}
-        nan: list[str] = []
-        for name, found in _flat(values):
-            value = found
-            if isinstance(found, float) and math.isnan(found):
-                nan.append(name)
-                value = None
-            column = self._column(table, name)
-            if column:
-                columns[column] = _cell(value)
-            else:
-                more[name] = _cell(value)
-        if more:
-            columns["more"] = json.dumps(more)
-        if nan:
-            columns["nan"] = json.dumps(nan)
-        return columns
-
-    def _column(self, table: str, name: str) -> str | None:
-        known = self._columns[table]
-        column = known.get(name)
-        if column is None and len(known) < _MOST_COLUMNS:
-            column = known[name] = f"c{len(known)}"
-            self._db.execute(f'ALTER TABLE {table} ADD COLUMN "{column}"')
-            self._db.execute("INSERT INTO names VALUES (?, ?, ?)", (table, name, column))
-        elif column is None:
-            known_more = self._columns.setdefault(f"{table}.more", {})
-            if name not in known_more:
-                known_more[name] = ""
-                self._db.execute("INSERT INTO names VALUES (?, ?, ?)", (table, name, ""))
-        return column
-
-    def _read_columns(self) -> None:
-        self._columns = {"params": {}, "metrics": {}, "params.more": {}, "metrics.more": {}}
-        for table, name, column in self._db.execute("SELECT tab, name, col FROM names"):
-            self._columns[table if column else f"{table}.more"][name] = column
-
-    def _fold(self, oid: str) -> None:
-        """Write what people say of runs beside them."""
-        blank = ", ".join(f"{name} = NULL" for name in _FOLDED)
-        self._db.execute(f"UPDATE runs SET {blank}")
-        if oid:
-            starts = read_annotations(self._repo)
-            names = [f"{start}:{RESERVED_FOLDER}/run.toml" for start in starts]
-            for text, state in zip(self._repo.read_many(names), starts.values(), strict=True):
-                document = _read_document(text)
-                said = {
-                    "tags": json.dumps(sorted(state.tags), ensure_ascii=False) if state.tags else None,
-                    "comment": state.comment or None,
-                    "archived": 1 if state.archived else None,
-                    "invalid": state.invalid or None,
-                    "superseded_by": state.superseded_by or None,
-                    "removed": 1 if state.removed else None,
-                }
-                sets = ", ".join(f"{name} = ?" for name in said)
-                key = (document.get("experiment"), document.get("id"))
-                self._db.execute(f"UPDATE runs SET {sets} WHERE experiment = ? AND id = ?", (*said.values(), *key))
-        self._set_meta("annotations", oid)
-
-    def _meta(self, key: str) -> str:
-        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return str(found[0]) if found else ""
-
-    def _set_meta(self, key: str, value: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-
-    def names(self) -> Names:
-        """Every param and metric name, sorted."""
-        every = {t: sorted({*self._columns[t], *self._columns[f"{t}.more"]}) for t in ("params", "metrics")}
-        return Names(tuple(every["params"]), tuple(every["metrics"]))
-
-    def unreadable(self) -> int:
-        """How many runs have a record that this version cannot read."""
-        return int(self._db.execute("SELECT count(*) FROM runs WHERE unreadable IS NOT NULL").fetchone()[0])
-
-    def resolve(self, name: str) -> Column:
-        """The SQL of a name as a user writes it."""
-        table, _, rest = name.partition(".")
-        if table in ("attributes", "attribute", "runs", "run") and rest:
-            return self._attribute(rest)
-        if table in ("params", "param", "parameters") and rest:
-            return self._value("params", rest)
-        if table in ("metrics", "metric") and rest:
-            return self._value("metrics", rest)
-        if table in ("tags", "tag") and rest:
-            return Column(
-                f"(instr(coalesce(runs.tags, ''), '{json.dumps(rest)}') > 0)".replace("'\"", "'\""), "attribute"
-            )
-        if name in ATTRIBUTES or name in _FOLDED or name == "ref":
-            return self._attribute(name)
-        homes = [t for t in ("metrics", "params") if name in self._columns[t] or name in self._columns[f"{t}.more"]]
-        if len(homes) == 2:
-            raise UserError(f"{name!r} is a param and a metric", f"say params.{name} or metrics.{name}")
-        if not homes:
-            raise self._unknown(name)
-        return self._value(homes[0], name)
-
-    def _attribute(self, name: str) -> Column:
-        if name not in ATTRIBUTES and name not in _FOLDED and name != "ref":
-            raise self._unknown(name)
-        if name == "status":
-            return Column("runs.status COLLATE NOCASE", "status")
-        kind = "time" if name in ("started", "finished") else "attribute"
-        return Column(f'runs."{name}"', kind)
-
-    def _value(self, table: str, name: str) -> Column:
-        kind = table.removesuffix("s")
-        column = self._columns[table].get(name)
-        if column:
-            return Column(f'{table}."{column}"', kind)
-        if name in self._columns[f"{table}.more"]:
-            path = json.dumps(f'$."{name}"')[1:-1].replace("'", "''").replace('\\"', '"')
-            return Column(f"json_extract({table}.more, '{path}')", kind)
-        raise self._unknown(f"{table}.{name}")
-
-    def _unknown(self, name: str) -> UserError:
-        names = self.names()
-        every = [
-            *ATTRIBUTES,
-            *_FOLDED,
-            *(f"params.{n}" for n in names.params),
-            *(f"metrics.{n}" for n in names.metrics),
-        ]
-        bare = {full.partition(".")[2]: full for full in every if "." in full}
-        near = difflib.get_close_matches(name, every, 1, 0.6) or [
-            bare[found] for found in difflib.get_close_matches(name, list(bare), 1, 0.6)
-        ]
-        hint = f"did you mean {near[0]}?" if near else "git replicate collate --columns help lists the names"
-        return UserError(f"no run has {name!r}", hint)
-
-    def select(
-        self, where: str | None = None, *, sort: Sequence[str] = ("-started",), limit: int | None = None
-    ) -> list[Row]:
-        """The runs that an expression chooses, in order; those removed or unreadable are never among them."""
-        return list(self.rows(where, sort=sort, limit=limit))
-
-    def rows(
-        self, where: str | None = None, *, sort: Sequence[str] = ("-started",), limit: int | None = None
-    ) -> Iterator[Row]:
-        condition = compile_where(where, self.resolve) if where is not None else "1"
-        yield from self._select(condition, sort, limit)
-
-    def matching(self, condition: str) -> list[Row]:
-        """The runs for which a condition in the tables' own SQL holds, newest first."""
-        return list(self._select(condition, ("-started",), None))
 
     @property
     def repository(self) -> Repository:
         return self._repo
 
-    def _select(self, condition: str, sort: Sequence[str], limit: int | None) -> Iterator[Row]:
-        order = []
-        for name, down in map(parse_sort, sort):
-            sql = self.resolve(name).sql
-            order.append(f"{sql} IS NULL, {sql} {'DESC' if down else 'ASC'}")
-        order.append("runs.id DESC")
-        shown = [
-            (name, f'runs."{name}"') for name in ("ref", "oid", *ATTRIBUTES, "environment", "data", "curves", *_FOLDED)
-        ]
-        for table in ("params", "metrics"):
-            shown += [(f"{table}.{name}", f'{table}."{col}"') for name, col in sorted(self._columns[table].items())]
-        tail = [("params.more", "params.more"), ("metrics.more", "metrics.more"), ("metrics.nan", "metrics.nan")]
-        fields = ", ".join(sql for _, sql in [*shown, *tail])
-        query = (
-            f"SELECT {fields} FROM runs JOIN params ON params.rowid = runs.rowid"
-            " JOIN metrics ON metrics.rowid = runs.rowid"
-            f" WHERE runs.unreadable IS NULL AND runs.removed IS NULL AND ({condition})"
-            f" ORDER BY {', '.join(order)} LIMIT {-1 if limit is None else int(limit)}"
-        )
-        keys = [name for name, _ in shown]
-        boolean = frozenset(i for i, name in enumerate(keys) if name.startswith("params."))
-        for values in self._run(query):
-            yield _row(keys, values, boolean)
+    @property
+    def path(self) -> str:
+        """The index's file; "" in memory."""
+        return self._path
 
-    def _run(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """Run a query that may do nothing but read our tables."""
-        connection = sqlite3.connect(f"file:{_quoted(self._path)}?mode=ro", uri=True) if self._path else self._db
-        connection.create_function("regexp", 2, _regexp, deterministic=True)
-        connection.set_authorizer(_authorize)
+    def refresh(self) -> None:
+        """Bring the index up to the refs; next to nothing when they have not moved."""
         try:
-            yield from connection.execute(query)
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            raise UserError(f"--where: {error}", 'git replicate log --where "metrics.accuracy > 0.9"') from error
-        finally:
-            connection.set_authorizer(None)
-            if self._path:
-                connection.close()
+            index_fill.refresh(self._db, self._repo)
+        except sqlite3.Error as error:
+            self._elsewhere(error)
+        self._columns = Columns(self._db)
+
+    def _elsewhere(self, error: sqlite3.Error) -> None:
+        """Go on with an index that can be filled: a damaged file made again, else the next place."""
+        self._db.close()
+        left = list(places(self._repo.layout))
+        left = left[left.index(self._path) :] if self._path in left else [""]
+        if self._path and is_damage(error):
+            discard(self._path)
+        elif len(left) > 1:
+            left = left[1:]
+        for path in left:
+            try:
+                self._db, self._path = connect(path), path
+                index_fill.refresh(self._db, self._repo)
+                return
+            except (sqlite3.Error, OSError):
+                if not path:
+                    raise
+
+    def names(self) -> Names:
+        """Every param and metric name, sorted."""
+        return Names(*(tuple(self._columns.names(table)) for table in TABLES))
+
+    def unreadable(self) -> int:
+        """How many runs have a record that this version cannot read."""
+        return int(self._db.execute("SELECT count(*) FROM runs WHERE unreadable IS NOT NULL").fetchone()[0])
+
+    def why_unreadable(self) -> list[tuple[str, str]]:
+        """Those runs by `experiment/id`, and why."""
+        return self._db.execute(
+            "SELECT experiment || '/' || id, unreadable FROM runs WHERE unreadable IS NOT NULL ORDER BY id"
+        ).fetchall()
+
+    def resolve(self, name: str) -> Column:
+        """A name as a user writes it; `UserError` with the nearest one if no run has it."""
+        prefix, _, rest = name.partition(".")
+        table = _PREFIXES.get(prefix, "") if rest else ""
+        if table == "tags":
+            return tag_column(rest)
+        if table == "best":
+            return self._best(name, rest)
+        if table in TABLES:
+            if rest in self._columns.places[table]:
+                return self._columns.column(table, rest)
+            raise self._unknown(f"{table}.{rest}")
+        attribute = rest if table == "runs" and (rest in KINDS or rest in ALIASES) else name
+        if attribute in KINDS:
+            return attribute_column(attribute)
+        homes = [table for table in TABLES if name in self._columns.places[table]]
+        if len(homes) == 2:
+            raise UserError(f"{name!r} is a param and a metric", f"say params.{name} or metrics.{name}")
+        if homes:
+            return self._columns.column(homes[0], name)
+        if attribute in ALIASES:
+            return attribute_column(ALIASES[attribute])
+        raise self._unknown(name)
+
+    def _best(self, name: str, rest: str) -> Column:
+        metric, _, key = rest.rpartition(".")
+        if key not in BEST or metric not in self._columns.places["best"]:
+            raise self._unknown(name)
+        return self._columns.best(metric, key)
+
+    def _unknown(self, name: str) -> UserError:
+        every = [f"{table}.{known}" for table in TABLES for known in self._columns.places[table]]
+        every += [f"metrics_best.{known}.{key}" for known in self._columns.places["best"] for key in ("min", "max")]
+        bare = {full.partition(".")[2]: full for full in reversed(every)}
+        bare.update({known: known for known in (*ALIASES, *ATTRIBUTES, *FOLDED)})
+        near = difflib.get_close_matches(name, every, 1, 0.6)
+        near = near or [bare[found] for found in difflib.get_close_matches(name.rpartition(".")[2], list(bare), 1, 0.6)]
+        near = near or [full for full in every if full.startswith(f"{name}/")][:1]
+        hint = f"did you mean {quote_name(near[0])}?" if near else "git replicate collate --format csv | head -1"
+        return UserError(f"no run has {name!r}", hint)
+
+    def select(
+        self,
+        where: str | None = None,
+        *,
+        sort: Sequence[str] = ("-started",),
+        limit: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> list[Row]:
+        """The runs that an expression chooses, in order; those removed or unreadable are never among them.
+
+        A row holds every attribute, param and metric, or only the columns named (and who the run is): a table of
+        few columns is made faster so, and `metrics_best.*` come only if named. `params` and `metrics` name them all.
+        """
+        return self._asked(lambda: self._select(where, None, sort, limit, columns), where or " ".join(sort))
+
+    def matching(self, condition: str) -> list[Row]:
+        """The runs for which a condition in the tables' own SQL holds, newest first."""
+        return self._asked(lambda: self._select(None, condition, ("-started",), None, None), condition)
+
+    def _asked(self, ask: Callable[[], list[Row]], text: str) -> list[Row]:
+        """The answer, from an index made again if this one turns out to be damaged."""
+        try:
+            return ask()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise _refused(error) from error
+            self._elsewhere(error)
+        try:
+            return ask()
+        except sqlite3.Error as error:
+            raise _refused(error) from error
+
+    def _select(
+        self,
+        where: str | None,
+        condition: str | None,
+        sort: Sequence[str],
+        limit: int | None,
+        columns: Sequence[str] | None,
+    ) -> list[Row]:
+        with transaction(self._db, "DEFERRED"):  # names and rows of one state, whoever writes meanwhile
+            self._columns = Columns(self._db)
+            chosen = compile_where(where, self.resolve) if where is not None else condition or "1"
+            order = [part for name in sort for part in self._order(name)]
+            shown = self._shown(columns)
+            more = [f"{table}.more" for table in TABLES if _has_more(self._columns, table)]
+            fields = ", ".join([*(sql for _, sql, _ in shown), *more])
+            query = (
+                f"SELECT {fields} FROM {_FROM} WHERE runs.unreadable IS NULL AND runs.removed IS NULL"
+                f" AND ({chosen}) ORDER BY {', '.join([*order, 'runs.id DESC'])}"
+                f" LIMIT {-1 if limit is None else max(int(limit), 0)}"
+            )
+            with only_reading(self._db), _unwatched():
+                return self._rows(self._db.execute(query), shown, columns is None or bool(more), more)
+
+    def _order(self, name: str) -> Iterator[str]:
+        """A name to sort by as SQL: what is no number comes last, and what is absent after that, either way."""
+        bare, down = parse_sort(name)
+        column = self.resolve(bare)
+        sql = (column.number or column.sql) if column.kind == "metric" else column.sql
+        yield f"{sql} IS NULL"
+        yield f"{sql} {'DESC' if down else 'ASC'}"
+        if column.raw:
+            yield f"{column.raw} IS NULL"
+
+    def _shown(self, columns: Sequence[str] | None) -> list[tuple[str, str, bool]]:
+        """What to read: the key in a row, its SQL, and whether it may be a blob."""
+        names = [
+            *_ALWAYS,
+            *(KINDS if columns is None else ()),
+            *(("params", "metrics") if columns is None else columns),
+        ]
+        shown: dict[str, tuple[str, str, bool]] = {}
+        for name in names:
+            if name in TABLES:
+                places = self._columns.places[name]
+                full = [(f"{name}.{known}", place, known) for known, place in sorted(places.items()) if place[0] == "c"]
+                shown.update({k: (k, f"{name}.{place}", self._columns.coded(name, n)) for k, place, n in full})
+                continue
+            column = self.resolve(name) if name not in KINDS else attribute_column(name)
+            shown[column.name] = (column.name, column.raw or column.sql, True)
+        return list(shown.values())
+
+    def _rows(
+        self,
+        found: Iterator[tuple[Any, ...]],
+        shown: Sequence[tuple[str, str, bool]],
+        widely: bool,
+        more: Sequence[str],
+    ) -> list[Row]:
+        keys = [key for key, _, _ in shown]
+        coded = [key for key, _, blob in shown if blob and key not in _ALWAYS]
+        overflow = {
+            table: {place: name for name, place in self._columns.places[table].items() if place[0] == "j"}
+            for table in TABLES
+        }
+        rows: list[Row] = []
+        for values in found:
+            row = {key: value for key, value in zip(keys, values, strict=False) if value is not None}
+            for key in coded:
+                if type(row.get(key)) is bytes:
+                    row[key] = decode(row[key])
+            if widely:
+                for name, text in zip(more, values[len(keys) :], strict=True):
+                    table = name.partition(".")[0]
+                    if text:
+                        names = overflow[table]
+                        row.update({f"{table}.{names[key]}": value for key, value in decode_more(text).items()})
+            rows.append(row)
+        return rows
 
     def documents(self, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         """The whole record of each row, as its TOML document."""
-        for text in self._repo.read_many(f"{row['oid']}:{RESERVED_FOLDER}/run.toml" for row in rows):
-            yield _read_document(text)
+        for text in self._repo.read_many([f"{row['oid']}:{RESERVED_FOLDER}/run.toml" for row in rows]):
+            yield read_document(text)
+
+    def curves(self, rows: Sequence[Row]) -> Iterator[bytes | None]:
+        """The curves of each row as CSV text (step,time,metric,value); None where a run has none."""
+        having = [row["curves"] for row in rows if row.get("curves")]
+        texts = iter(self._repo.read_many(having))
+        for row in rows:
+            yield next(texts) if row.get("curves") else None
 
 
-def _prepare(db: sqlite3.Connection) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, VERSION):
-        raise sqlite3.DatabaseError("an index of another version")
-    if version == VERSION:
-        return
-    db.execute("BEGIN IMMEDIATE")
-    if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-        columns = ", ".join(f'"{name}"' for name in (*_STORED, *_FOLDED))
-        db.execute(f"CREATE TABLE runs ({columns})")
-        db.execute("CREATE UNIQUE INDEX runs_ref ON runs (ref)")
-        db.execute("CREATE INDEX runs_id ON runs (id)")
-        db.execute("CREATE INDEX runs_started ON runs (started)")
-        db.execute("CREATE TABLE params (more, nan)")
-        db.execute("CREATE TABLE metrics (more, nan)")
-        db.execute("CREATE TABLE names (tab TEXT, name TEXT, col TEXT)")
-        db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
-        db.execute(f"PRAGMA user_version = {VERSION}")
-    db.execute("COMMIT")
+def presented_status(row: Row, is_alive: Callable[[str, int, str], bool | None]) -> str:
+    """The status to show: a running run whose process is known to be gone is lost.
+
+    `is_alive(host, pid, boot id)` answers None for what it cannot see, such as another machine's process.
+    """
+    status = str(row["status"])
+    if status != "running" or not row.get("pid"):
+        return status
+    alive = is_alive(str(row.get("host", "")), int(row["pid"]), str(row.get("boot_id", "")))
+    return "lost" if alive is False else status
 
 
-def _discard(path: str) -> None:
-    for name in (path, f"{path}-wal", f"{path}-shm"):
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+def _has_more(columns: Columns, table: str) -> bool:
+    return any(place[0] == "j" for place in columns.places[table].values())
 
 
-def _queue(
-    batches: dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]], table: str, row: int, values: Mapping[str, Any]
-) -> None:
-    batches.setdefault((table, tuple(values)), []).append((row, *values.values()))
+def _refused(error: sqlite3.Error) -> UserError:
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+        return UserError("--where: the query takes too long", "choose runs by simpler conditions")
+    return UserError(f"--where: {error}", 'git replicate log --where "metrics.accuracy > 0.9"')
 
 
-def _read_document(text: bytes | None) -> dict[str, Any]:
-    """A record's document; with `unreadable` instead where there is none that this version reads."""
-    if text is None:
-        return {"unreadable": "no record"}
-    try:
-        document = tomli.loads(text.decode())
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        return {"unreadable": str(error)}
-    return document if document.get("format") == FORMAT else {"unreadable": f"format {document.get('format')}"}
+class _unwatched:  # noqa: N801  (a context manager, called like a function)
+    """Making a hundred thousand rows would set off the collector a hundred times, and there is nothing to collect."""
 
+    def __enter__(self) -> None:
+        self._was = gc.isenabled()
+        gc.disable()
 
-def _attributes(document: Mapping[str, Any], ref: str, oid: Oid, files: Mapping[bytes, str]) -> list[Any]:
-    values: list[Any] = [ref, oid]
-    for path in ATTRIBUTES.values():
-        value: Any = document
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if isinstance(value, datetime):
-            value = timestamp(value)
-        values.append(
-            json.dumps(value) if isinstance(value, list | dict) else int(value) if isinstance(value, bool) else value
-        )
-    values += [files.get(name) for name in (b"environment.toml", b"data.toml", b"metrics.csv")]
-    return [*values, document.get("unreadable")]
-
-
-def _files(tree: bytes, width: int) -> dict[bytes, str]:
-    """Name to object id of a raw tree's entries."""
-    found: dict[bytes, str] = {}
-    position = 0
-    while position < len(tree):
-        space = tree.index(b" ", position)
-        end = tree.index(b"\0", space)
-        found[tree[space + 1 : end]] = tree[end + 1 : end + 1 + width].hex()
-        position = end + 1 + width
-    return found
-
-
-def _flat(values: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _cell(value: Any) -> Any:
-    """A value as SQLite keeps it: booleans as the words, lists as JSON."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return timestamp(value)
-    if isinstance(value, int | float | str) or value is None:
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _row(keys: Sequence[str], values: Sequence[Any], boolean: frozenset[int]) -> Row:
-    row: Row = {}
-    for position, (key, value) in enumerate(zip(keys, values, strict=False)):
-        if value is None:
-            continue
-        row[key] = value == "true" if position in boolean and value in ("true", "false") else value
-    params_more, metrics_more, nan = values[len(keys) :]
-    for table, more in (("params", params_more), ("metrics", metrics_more)):
-        if more:
-            row.update({f"{table}.{name}": value for name, value in json.loads(more).items() if value is not None})
-    if nan:
-        row.update({f"metrics.{name}": math.nan for name in json.loads(nan)})
-    return row
-
-
-def _regexp(pattern: str, value: Any) -> bool:
-    return value is not None and re.search(pattern, str(value)) is not None
-
-
-def _authorize(action: int, first: str | None, second: str | None, *_: object) -> int:
-    if action == sqlite3.SQLITE_SELECT:
-        return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_READ and first in _TABLES:
-        return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
-        return sqlite3.SQLITE_OK
-    return sqlite3.SQLITE_DENY
-
-
-def _quoted(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(os.fsencode(path))
-
-
-def _stamp(repo: Repository) -> str:
-    """A value that changes when refs move; empty when it could not be trusted: something changed just now."""
-    common = repo.layout.common_dir
-    if repo.layout.ref_format == "reftable":
-        places = [os.path.join(common, "reftable", "tables.list")]
-    else:
-        places = [os.path.join(common, "packed-refs"), os.path.join(common, "refs", "notes")]
-        places += [folder for folder, _, _ in os.walk(os.path.join(common, *RUNS_PREFIX.rstrip("/").split("/")))]
-    newest = 0
-    stamps = []
-    for place in places:
-        try:
-            status = os.stat(place)
-        except OSError:
-            stamps.append("-")
-            continue
-        newest = max(newest, status.st_mtime_ns)
-        stamps.append(f"{status.st_mtime_ns}.{status.st_size}.{status.st_ino}")
-    return "" if time.time() - newest / 1e9 < _RACY_SECONDS else f"{len(places)}:{hash_of(stamps)}"
-
-
-def hash_of(parts: Sequence[str]) -> str:
-    import hashlib
-
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    def __exit__(self, *_: object) -> None:
+        if self._was:
+            gc.enable()
