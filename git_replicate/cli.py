@@ -6,47 +6,20 @@ command's own, or 125 when it could not start it, 126 and 127 for not executable
 
 from __future__ import annotations
 
-import argparse
 import errno
-import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
 
 from git_replicate import __version__
-from git_replicate.commands import COMMANDS, Command, find_command
+from git_replicate.commands import COMMANDS, PROGRAM, Command, find_command
 from git_replicate.console import Console
 from git_replicate.core.errors import ReplicateError, StorageError, UsageError
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-PROGRAM = "git replicate"
 NOT_STARTED = 125
-_STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with its errors given to the one boundary, and one layout of its help for every Python."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"see: {self.prog} -h")
-
-    def _get_formatter(self) -> argparse.HelpFormatter:
-        return _HelpFormatter(prog=self.prog, max_help_position=30)
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return text if "\n" in text else super()._fill_text(text, width, indent)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        """`-e, --experiment NAME`: Python before 3.13 says NAME twice."""
-        if not action.option_strings or action.nargs == 0:
-            return super()._format_action_invocation(action)
-        value = self._format_args(action, (action.dest or "").upper())
-        return f"{', '.join(action.option_strings)} {value}"
+_STORAGE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,19 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command is None:
             console.answer(overview(), page=True)
             return 0 if words else 2
+        from git_replicate.commands.context import Context
+        from git_replicate.commands.parser import load, parse_options
+
         module = load(command)
         options = parse_options(command, module, words[1:])
-        from git_replicate.commands.context import Context
-
         return int(module.execute(options, Context(console)))
     except SystemExit as leave:  # argparse's own -h and --version
         return leave.code if isinstance(leave.code, int) else 0
     except ReplicateError as error:
         console.fail(error)
         return _exit_code(error, command)
-    except BrokenPipeError:
-        # The reader is gone; nothing more may be written, not even by the interpreter's own flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of the answer has gone
         return 0
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS:
@@ -113,55 +85,9 @@ def _choose(words: Sequence[str]) -> Command | None:
     return command
 
 
-def parse_options(command: Command, module: ModuleType, words: Sequence[str]) -> argparse.Namespace:
-    """The options and arguments of one command; `UsageError` for what it does not take."""
-    return build_parser(command, module).parse_args(list(words) if command.name == "start" else _joined(words))
-
-
-def _joined(words: Sequence[str]) -> list[str]:
-    """The words with `--sort -accuracy` as one: argparse would take the name for an option."""
-    joined: list[str] = []
-    for position, word in enumerate(words):
-        if word == "--":
-            return [*joined, *words[position:]]
-        if joined and joined[-1] == "--sort" and word.startswith("-"):
-            joined[-1] = f"--sort={word}"
-        else:
-            joined.append(word)
-    return joined
-
-
 def _version() -> int:
     Console().answer(f"git-replicate {__version__}")
     return 0
-
-
-def load(command: Command) -> ModuleType:
-    return importlib.import_module(f"git_replicate.commands.{command.module}")
-
-
-def build_parser(command: Command, module: ModuleType) -> Parser:
-    """The parser of one command."""
-    from git_replicate.commands.examples import EXAMPLES
-
-    description = command.summary[0].upper() + command.summary[1:] + "."
-    examples = "\n".join(["examples:", *(f"  {example}" for example in EXAMPLES[command.name])]).replace("%", "%%")
-    parser = Parser(prog=f"{PROGRAM} {command.name}", description=description, epilog=examples, allow_abbrev=False)
-    module.configure(parser)
-    parser.usage = _usage(parser).replace("%", "%%")
-    return parser
-
-
-def _usage(parser: Parser) -> str:
-    """`git replicate log [options] [EXPERIMENT]`: the options are listed below it."""
-    words = [parser.prog, "[options]"]
-    for action in parser._actions:
-        if action.option_strings or action.help == argparse.SUPPRESS:
-            continue
-        name = str(action.metavar or "|".join(map(str, action.choices or [])) or action.dest.upper())
-        forms = {"?": f"[{name}]", "+": f"{name}...", "*": f"[{name}...]", argparse.REMAINDER: f"[--] [{name}...]"}
-        words.append(forms.get(str(action.nargs), name))
-    return " ".join(words)
 
 
 def overview() -> str:
@@ -191,9 +117,14 @@ def _report(error: Exception, words: Sequence[str], console: Console) -> int:
 
     from git_replicate.core.secrets import mask_command
 
-    text = "".join(traceback.format_exception(error))
-    with tempfile.NamedTemporaryFile("w", prefix="git-replicate-", suffix=".txt", delete=False) as file:
-        file.write(f"git-replicate {__version__}, Python {sys.version}\n{mask_command(words)}\n\n{text}")
-    summary = f"{type(error).__name__}: {error}"
-    console.fail(ReplicateError(f"this is a bug: {summary}", f"please report it with {file.name}"))
+    trace = "".join(traceback.format_exception(error))
+    text = f"git-replicate {__version__}, Python {sys.version}\n{mask_command(words)}\n\n{trace}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="git-replicate-", suffix=".txt", delete=False) as file:
+            file.write(text)
+        hint = f"please report it with {file.name}"
+    except OSError as full:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        hint = f"please report it: {where.filename}, line {where.lineno} (no report file: {full.strerror})"
+    console.fail(ReplicateError(f"this is a bug: {type(error).__name__}: {error}", hint))
     return 70

@@ -8,20 +8,21 @@ traceback.
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from git_replicate.core.errors import ReplicateError, UserError
+from git_replicate.core.patterns import lazy
 
 if TYPE_CHECKING:
+    import re
+
     from git_replicate.git.config import GitConfig
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_STYLE = lazy(r"\x1b\[[0-9;]*m")
 
 
 def visible(text: str, *, styled: bool = False) -> str:
@@ -55,6 +56,8 @@ class Console:
         """Columns of the terminal; None when the answer does not go to one, and must not be cut."""
         if not sys.stdout.isatty():
             return None
+        import shutil
+
         return shutil.get_terminal_size((80, 24)).columns
 
     def style(self, text: str, *styles: str) -> str:
@@ -69,21 +72,21 @@ class Console:
         if page and self._pager and sys.stdout.isatty():
             self._page(text)
         else:
-            _write(sys.stdout, text)
+            _answer(lambda: _write(sys.stdout, text))
 
     def answer_bytes(self, data: bytes) -> None:
         """Write bytes to standard output as they are."""
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _answer(lambda: _write_bytes(sys.stdout, data))
 
     def _page(self, text: str) -> None:
+        import subprocess
+
         env = {"LESS": "FRX", "LV": "-c", **os.environ}
         try:
             # As git does, the pager setting is a shell command.
             process = subprocess.Popen(self._pager, shell=True, stdin=subprocess.PIPE, env=env)
         except OSError:
-            _write(sys.stdout, text)
+            _answer(lambda: _write(sys.stdout, text))
             return
         try:
             process.communicate(text.encode(errors="replace"))
@@ -91,23 +94,23 @@ class Console:
             process.wait()
 
     def say(self, line: str) -> None:
-        _write(sys.stderr, f"{visible(line, styled=self.color)}\n")
+        _talk(f"{visible(line, styled=self.color)}\n")
 
     def warn(self, line: str) -> None:
-        _write(sys.stderr, f"{self._prefix}warning: {visible(line)}\n")
+        _talk(f"{self._prefix}warning: {visible(line)}\n")
 
     def fail(self, error: ReplicateError) -> None:
         """An error in one line, and its hint in another."""
-        _write(sys.stderr, f"{self._prefix}{visible(' '.join(error.message.split()))}\n")
+        _talk(f"{self._prefix}{visible(' '.join(error.message.split()))}\n")
         if error.hint:
-            _write(sys.stderr, f"hint: {visible(error.hint)}\n")
+            _talk(f"hint: {visible(error.hint)}\n")
 
     def ask(self, question: str, default: str = "") -> str:
         """A person's answer, or the default when it is empty; `UserError` when nobody is there to answer."""
         if not sys.stdin.isatty():
             raise UserError(f"cannot ask ({question}): standard input is not a terminal", "answer by options: see -h")
         shown = f" [{visible(default)}]" if default else ""
-        _write(sys.stderr, f"{question}{shown}: ")
+        _talk(f"{question}{shown}: ")
         line = sys.stdin.readline()
         if not line:
             raise UserError(f"no answer ({question})", "answer by options: see -h")
@@ -118,10 +121,42 @@ class Console:
         return self.ask(f"{question} (y/N)").lower() in ("y", "yes")
 
 
+def _talk(text: str) -> None:
+    """Write to standard error; that it has gone (a closed terminal, a full disk) changes nothing of what we do."""
+    try:
+        _write(sys.stderr, text)
+    except OSError:
+        _abandon(sys.stderr)
+
+
+def _answer(write: Callable[[], None]) -> None:
+    """Write to standard output; `BrokenPipeError` when the reader has gone, `UserError` when it cannot be written."""
+    try:
+        write()
+    except OSError as error:
+        _abandon(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise UserError(f"standard output: {error.strerror}", "df -h .") from error
+
+
 def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding, "replace"))
     stream.flush()
+
+
+def _write_bytes(stream: TextIO, data: bytes) -> None:
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let what is left in a stream go nowhere: the interpreter would try again at its end, and change the exit code."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def _wants_color(config: GitConfig) -> bool:
@@ -143,4 +178,6 @@ def _chosen_pager(config: GitConfig) -> str:
     pager = next(value for value in chosen if value is not None)
     if not config.bool("pager.replicate", True):
         return ""
+    import shutil
+
     return "" if pager in ("", "cat") or (pager == "less" and not shutil.which("less")) else pager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def _no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         TZ="UTC",
         LC_ALL="C.UTF-8",
         PYTHONHASHSEED="0",
+        TMPDIR=str(home / "tmp"),
     )
+    (home / "tmp").mkdir()
+    tempfile.tempdir = None  # what tests leave behind, reports of bugs included, goes with the home
     (home / "gitconfig").write_text(
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
         '[protocol "file"]\n\tallow = always\n'
@@ -45,6 +49,8 @@ def _no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield home
     os.environ.clear()
     os.environ.update(saved)
+    tempfile.tempdir = None
+    assert [path.read_text() for path in (home / "tmp").glob("git-replicate-*.txt")] == []
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 from git_replicate import __version__, cli
 from git_replicate.commands import COMMANDS
 from git_replicate.commands.context import Context
+from git_replicate.commands.parser import build_parser, load
 from git_replicate.console import Console, visible
 from git_replicate.core.errors import GitError, StorageError, UsageError, UserError
 from git_replicate.git.config import GitConfig, replaced
@@ -67,7 +68,7 @@ def test_start_outside_a_repository_is_125(tmp_path: Path) -> None:
 
 def start_options(*words: str) -> argparse.Namespace:
     command = COMMANDS[0]
-    return cli.build_parser(command, cli.load(command)).parse_args(words)
+    return build_parser(command, load(command)).parse_args(words)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,13 @@ def test_options_before_the_command_are_ours(repo: GitRepo) -> None:
     assert done.stdout == "['-c', '--seed', '3']\n"
 
 
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where reports of bugs go."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Make every command end in an error."""
 
@@ -100,7 +108,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
     module = ModuleType("failing")
     module.__dict__.update(configure=lambda parser: None, execute=execute)
-    monkeypatch.setattr(cli, "load", lambda command: module)
+    monkeypatch.setattr("git_replicate.commands.parser.load", lambda command: module)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +121,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (OSError(28, "No space left on device", "f"), 1, 125),
         (KeyboardInterrupt(), 130, 130),
         (ValueError("a bug"), 70, 70),
+        (OSError(5, "Input/output error", "f"), 1, 125),
         (OSError(22, "Invalid argument"), 70, 70),
     ],
 )
+@pytest.mark.usefixtures("reports")
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, code_of_start: int) -> None:
     failing(monkeypatch, error)
     assert cli.main(["status"]) == code
@@ -123,17 +133,28 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: BaseException, code:
 
 
 def test_a_bug_leaves_a_report_and_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reports: Path
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     failing(monkeypatch, ZeroDivisionError("division by zero"))
     assert cli.main(["status"]) == 70
     said = capsys.readouterr().err
     assert said.splitlines()[0] == "git replicate: this is a bug: ZeroDivisionError: division by zero"
     assert "Traceback" not in said
-    (report,) = tmp_path.iterdir()
+    (report,) = reports.iterdir()
     assert str(report) in said
     assert "Traceback" in report.read_text()
+
+
+def test_a_bug_is_told_even_where_no_report_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reports: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(reports / "absent"))
+    failing(monkeypatch, ZeroDivisionError("division by zero"))
+    assert cli.main(["status"]) == 70
+    first, hint = capsys.readouterr().err.splitlines()
+    assert first == "git replicate: this is a bug: ZeroDivisionError: division by zero"
+    assert hint.startswith("hint: please report it: ")
+    assert hint.endswith("(no report file: No such file or directory)")
 
 
 def test_a_reader_that_goes_away_is_no_error(repo: GitRepo) -> None:

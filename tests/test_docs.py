@@ -14,9 +14,9 @@ from typing import get_type_hints
 import pytest
 import tomli
 
-from git_replicate.cli import load, parse_options
 from git_replicate.commands import COMMANDS, find_command
 from git_replicate.commands.examples import EXAMPLES
+from git_replicate.commands.parser import load, parse_options
 from git_replicate.core import settings
 from tests.support import CHECKOUT, GitRepo, replicate
 from tools.generated import generated_files

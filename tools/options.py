@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from git_replicate.cli import build_parser, load
 from git_replicate.commands import COMMANDS, Command
 from git_replicate.commands.examples import EXAMPLES
+from git_replicate.commands.parser import build_parser, load
 
 Takes = Literal["", "run", "experiment", "file", "folder", "choice", "command", "text"]
 _TAKES: dict[str, Takes] = {

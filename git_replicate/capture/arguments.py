@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from git_replicate.capture.values import typed
+from git_replicate.core.patterns import lazy
 
-_NEGATIVE = re.compile(r"-(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|-inf", re.ASCII)
-_ASSIGNMENT = re.compile(r"\+{0,2}(?P<name>[^\W\d][\w.@/-]*)=(?P<value>.*)", re.DOTALL)
-_LONG = re.compile(r"--?(?P<name>[^\W\d][\w.:/@+-]*)(?:=(?P<value>.*))?", re.DOTALL)
-_ATTACHED = re.compile(r"-(?P<name>[A-Za-z])(?P<value>-?\.?\d.*)", re.DOTALL)
+_NEGATIVE = lazy(r"-(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|-inf", re.ASCII)
+_ASSIGNMENT = lazy(r"\+{0,2}(?P<name>[^\W\d][\w.@/-]*)=(?P<value>.*)", re.DOTALL)
+_LONG = lazy(r"--?(?P<name>[^\W\d][\w.:/@+-]*)(?:=(?P<value>.*))?", re.DOTALL)
+_ATTACHED = lazy(r"-(?P<name>[A-Za-z])(?P<value>-?\.?\d.*)", re.DOTALL)
 _BARE = frozenset({"verbose", "v", "quiet", "q", "debug", "help", "h", "version", "force", "dry_run"})
 """Flags by long custom: a word behind one is not its value, unless it is a number or true or false."""
 _CARRIERS = frozenset({"set", "override", "overrides", "opt", "opts", "options", "cfg_options", "D", "o", "p", "P"})

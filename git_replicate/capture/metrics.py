@@ -14,6 +14,7 @@ from typing import Final
 
 from git_replicate.capture.curves import STEP_NAMES, Curves, number
 from git_replicate.capture.metric_files import Metrics, merge_metrics, read_metrics_file
+from git_replicate.core.patterns import lazy
 
 __all__ = ["Curves", "Metrics", "OutputMetrics", "merge_metrics", "read_metrics_file"]
 
@@ -23,20 +24,20 @@ _LINE_LIMIT: Final = 10_000
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|(?i:nan|inf|infinity))"
 _NAME = r"[^\W\d][\w./@-]*"
-_COLON = re.compile(rf"({_NAME}(?: [\w./@-]+){{0,2}}) ?:[ \t]+({_NUMBER})")
-_PAIR = re.compile(rf"({_NAME}) ?= ?({_NUMBER})(?=[\s,;|]|$)")
-_BETWEEN = re.compile(r"(?:\s*[,;|]\s*|\s+-\s+|\s+)")
+_COLON = lazy(rf"({_NAME}(?: [\w./@-]+){{0,2}}) ?:[ \t]+({_NUMBER})")
+_PAIR = lazy(rf"({_NAME}) ?= ?({_NUMBER})(?=[\s,;|]|$)")
+_BETWEEN = lazy(r"(?:\s*[,;|]\s*|\s+-\s+|\s+)")
 _STEP_WORD = r"(?i:global[_ ]step|step|iter|iteration|epoch)"
-_STEP_LINE = re.compile(rf"[\[(]?({_STEP_WORD})[ \t]*[:=#]?[ \t]*[\[(]?([0-9]+)(?:\s*(?:/|of)\s*[0-9]+)?[\])]?")
-_AFTER_STEP = re.compile(r"\s*[:|,;-]\s*|\s+")
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_RANK = re.compile(
+_STEP_LINE = lazy(rf"[\[(]?({_STEP_WORD})[ \t]*[:=#]?[ \t]*[\[(]?([0-9]+)(?:\s*(?:/|of)\s*[0-9]+)?[\])]?")
+_AFTER_STEP = lazy(r"\s*[:|,;-]\s*|\s+")
+_ESCAPE = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_RANK = lazy(
     r"\[(?:rank|default|process|worker|gpu)[ _:]?(\d+)\]:?"  # [rank1]: of torch, [default1]: of its --tee
     r"|\[\d+,(\d+)\](?:<std(?:out|err)>)?:?"  # [1,0]<stdout>: of mpirun --tag-output
     r"|(?:rank|process|worker)[ _:]?(\d+)\s*[:|]",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"\[?(\d{1,9})(?:\]:?|:)(?=\s)")
+_LABEL = lazy(r"\[?(\d{1,9})(?:\]:?|:)(?=\s)")
 """`3:` of srun --label and `[3]` of mpiexec -prepend-rank, which also is how people number items."""
 _NOT_METRICS = frozenset({
     "INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "NOTICE", "TRACE", "build", "critical", "cuda",

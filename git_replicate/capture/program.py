@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from git_replicate.capture.launchers import LAUNCHERS, Launcher, words
+from git_replicate.core.patterns import lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Program:
     word: str = ""  # the word of the command that names it; empty when there is none
 
 
-_PYTHON = re.compile(r"(?:python|pypy)(?:w|d|t)?(?:\d(?:\.\d+)?t?)?(?:\.exe)?")
+_PYTHON = lazy(r"(?:python|pypy)(?:w|d|t)?(?:\d(?:\.\d+)?t?)?(?:\.exe)?")
 _INTERPRETERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # options with a value, options that hold code
     "Rscript": (frozenset(), frozenset({"-e"})),
     "julia": (words("-t -p -L -J -C -O -g --machine-file"), words("-e -E --eval --print")),
@@ -47,12 +48,12 @@ _HELPERS = words(
 """Commands that stand around what a shell line is about."""
 _DEEPEST = 16
 """Launchers inside launchers; beyond that it is a game."""
-_EXTENSION = re.compile(r"\.(?:py|pyw|pyz|sh|bash|R|r|jl|js|mjs|ts|pl|rb|lua|m|ipynb|jar|exe|out|bin|go)$")
-_SCRIPT_WORD = re.compile(
+_EXTENSION = lazy(r"\.(?:py|pyw|pyz|sh|bash|R|r|jl|js|mjs|ts|pl|rb|lua|m|ipynb|jar|exe|out|bin|go)$")
+_SCRIPT_WORD = lazy(
     r"(?<![\w./=~-])(?<!>)(?<!> )[\w./~+-]*\w\.(?:py|sh|R|r|jl|js|mjs|ts|pl|rb|lua|ipynb|jar)(?![\w./-])"
 )
-_MODULE_WORD = re.compile(r"python[\d.]*\s+(?:-[a-zA-Z]+\s+)*-\w*m\s+([\w.]*\w)")
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_MODULE_WORD = lazy(r"python[\d.]*\s+(?:-[a-zA-Z]+\s+)*-\w*m\s+([\w.]*\w)")
+_ASSIGNMENT = lazy(r"[A-Za-z_]\w*=")
 
 
 def find_program(command: Sequence[str]) -> Program:

@@ -6,11 +6,14 @@ them into one typed call and returns the exit code. Only the module of the chose
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
+
+PROGRAM = "git replicate"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
+    """One command; a tuple, because `-h` need not import `dataclasses`."""
+
     name: str
     module: str
     summary: str

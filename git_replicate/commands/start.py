@@ -117,7 +117,6 @@ def _words(options: argparse.Namespace) -> list[str]:
 def _request(options: argparse.Namespace, context: Context) -> Request:
     """The command line as one value; paths made relative to the top of the worktree."""
     from git_replicate.capture.params import parse_assignment
-    from git_replicate.commands._asking import ask_request
     from git_replicate.execution.plan import Request
 
     command = tuple(_words(options))
@@ -140,7 +139,11 @@ def _request(options: argparse.Namespace, context: Context) -> Request:
         session=options.open,
         new_run=options.new_run,
     )
-    return ask_request(request, context, _seed) if options.interactive else request
+    if not options.interactive:
+        return request
+    from git_replicate.commands._asking import ask_request
+
+    return ask_request(request, context, _seed)
 
 
 def _seed(text: str | None) -> int | str | None:

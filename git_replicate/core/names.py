@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import NewType
 
 from git_replicate.core.errors import UserError
+from git_replicate.core.patterns import lazy
 
 RunId = NewType("RunId", str)
 """`YYYYMMDD-HHMMSS-xxxxxxxx`: UTC start time and eight random hex digits."""
@@ -23,8 +24,8 @@ TRASH_PREFIX = "refs/replicate/trash/"
 RESERVED_FOLDER = ".replicate"
 """The folder of a run's tree that holds the record; never part of a snapshot."""
 
-RUN_ID_PATTERN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
-_BAD_COMPONENT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|^\.|\.$|\.lock$|^@$|^-")
+RUN_ID_PATTERN = lazy(r"\d{8}-\d{6}-[0-9a-f]{8}")
+_BAD_COMPONENT = lazy(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|^\.|\.$|\.lock$|^@$|^-")
 
 
 def new_run_id(now: datetime, entropy: bytes) -> RunId:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 
 from git_replicate.core.errors import FormatError
+from git_replicate.core.patterns import lazy
 
 _NAMED = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
 _BYTES = {name: bytes([code]) for code, name in _NAMED.items()}
-_SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\\ud800-\udfff]')
-_ESCAPE = re.compile(r'\\(?:([0-3][0-7]{2})|([abtnvfr"\\]))|([^"\\]+)')
+_SPECIAL = lazy(r'[\x00-\x1f\x7f"\\\ud800-\udfff]')
+_ESCAPE = lazy(r'\\(?:([0-3][0-7]{2})|([abtnvfr"\\]))|([^"\\]+)')
 
 
 def quote_path(path: bytes) -> str:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, overload
 
+from git_replicate.core.patterns import lazy
+
 MASK: Final = "***"
 """What is written instead of a secret."""
 
@@ -41,13 +43,11 @@ _SHAPES: Final[tuple[tuple[str, bytes, tuple[bytes, ...]], ...]] = (
     ("Weights & Biases key", rb"wandb_v\d_[\w]{40,}", (b"wandb_v",)),
     ("SendGrid key", rb"SG\.[\w-]{16,}\.[\w-]{32,}", (b"SG.",)),
 )  # fmt: skip
-_COMPILED = [(kind, re.compile(_START + b"(?:" + shape + b")"), hints) for kind, shape, hints in _SHAPES]
-_KEY_BLOCK = re.compile(
-    rb"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL
-)
+_COMPILED = [(kind, lazy(_START + b"(?:" + shape + b")"), hints) for kind, shape, hints in _SHAPES]
+_KEY_BLOCK = lazy(rb"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 
 # An access key of AWS is 40 characters with no shape of its own; its name beside it makes it one.
-_AWS_SECRET = re.compile(rb"(?i)(aws_?secret_?access_?key[\"']?\s*[=:]\s*[\"']?)([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
+_AWS_SECRET = lazy(rb"(?i)(aws_?secret_?access_?key[\"']?\s*[=:]\s*[\"']?)([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
 
 _ALWAYS = (
     "(?:pass(?:word|wd|phrase)|(?<![a-z])pwd|api[_-]?key|(?<![a-z])secret(?:[_-]?access)?(?:[_-]?key)?"
@@ -57,27 +57,27 @@ _TOKENS = (
     "(?:(?:auth|access|api|refresh|bearer|security|personal|private|secret|bot|deploy|hub|hf|hugging_?face|git_?hub"
     "|git_?lab|gh|slack|wandb|neptune|comet|clearml|mlflow|kaggle|pypi|npm|aws|azure|gcp|vault)[_-]?token)"
 )
-_SECRET_NAME = re.compile(rf"(?:(?:.*[_-])?(?:{_ALWAYS}|{_TOKENS})|token)", re.IGNORECASE)
-_HARMLESS = re.compile(r"|true|false|yes|no|on|off|none|null|auto|\*+|<[^>]*>|\[[^\]]*\]?", re.IGNORECASE)
-_NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
+_SECRET_NAME = lazy(rf"(?:(?:.*[_-])?(?:{_ALWAYS}|{_TOKENS})|token)", re.IGNORECASE)
+_HARMLESS = lazy(r"|true|false|yes|no|on|off|none|null|auto|\*+|<[^>]*>|\[[^\]]*\]?", re.IGNORECASE)
+_NUMBER = lazy(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 
-_ADDRESS = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@'\"]{0,200}):([^\s/@'\"]{1,400})@")
-_BEARER = re.compile(rb"(?i)\b((?:bearer|basic)[ \t]+)([A-Za-z0-9._~+/=-]{16,})")
-_ASSIGNED = re.compile(
+_ADDRESS = lazy(rb"([A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@'\"]{0,200}):([^\s/@'\"]{1,400})@")
+_BEARER = lazy(rb"(?i)\b((?:bearer|basic)[ \t]+)([A-Za-z0-9._~+/=-]{16,})")
+_ASSIGNED = lazy(
     (
         rf"(?i)((?:{_ALWAYS}|{_TOKENS}|(?<![a-z_-])token|(?<![\w-])--?token)[\"']?[ \t]*[=:][ \t]*[\"']?)"
         r"([^\s\"',;&]+)"
     ).encode()
 )
-_OPTION = re.compile(
+_OPTION = lazy(
     rf"(?i)((?<!\S)--?(?:[a-z0-9.]+[_.-])*(?:{_ALWAYS}|{_TOKENS}|token)[ \t]+[\"']?)([^\s\"'-][^\s\"']*)".encode()
 )
 _HINTS = tuple(
     # Each begins with fixed text and is tried on lower-cased text: twenty times faster than the expressions above.
-    re.compile(word + rb"[\"']?[ \t]{0,8}[=:]")
+    lazy(word + rb"[\"']?[ \t]{0,8}[=:]")
     for word in (b"password", b"passwd", b"passphrase", b"pwd", b"secret", b"key", b"token")
 ) + tuple(
-    re.compile(hint)
+    lazy(hint)
     for hint in (
         rb"://[^\s/@]{1,600}@",
         rb"bearer[ \t]",
@@ -87,10 +87,10 @@ _HINTS = tuple(
 )
 _BEFORE, _AFTER = 300, 4000  # bytes around a hint that the slower expressions look at
 
-_OPTION_WORD = re.compile(r"--?([A-Za-z][\w.-]*)")
-_ASSIGNMENT_WORD = re.compile(r"(\+{0,2}-{0,2}[A-Za-z][\w./-]*)=(.*)", re.DOTALL)
+_OPTION_WORD = lazy(r"--?([A-Za-z][\w.-]*)")
+_ASSIGNMENT_WORD = lazy(r"(\+{0,2}-{0,2}[A-Za-z][\w./-]*)=(.*)", re.DOTALL)
 
-_SECRET_FILES: Final = re.compile(
+_SECRET_FILES: Final = lazy(
     r"""
     \.env(?!\.(?:example|sample|template|dist|defaults?)$)(?:\..+)? | .+\.env | \.envrc
     | .+\.(?:pem|key|p12|pfx|p8|jks|keystore|kdbx|ppk|ovpn|tfvars)
@@ -104,9 +104,7 @@ _SECRET_FILES: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_SECRET_PATHS: Final = re.compile(
-    r"(?:.*/)?(?:\.aws/(?:credentials|config)|\.docker/config\.json|\.kube/config|\.ssh/.+)"
-)
+_SECRET_PATHS: Final = lazy(r"(?:.*/)?(?:\.aws/(?:credentials|config)|\.docker/config\.json|\.kube/config|\.ssh/.+)")
 
 
 def looks_secret_name(path: bytes) -> bool:

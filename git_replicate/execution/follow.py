@@ -8,10 +8,8 @@ its command: what that prints and how it ends is kept in a spool, for `recover` 
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NoReturn
@@ -64,7 +62,7 @@ def run_rank(request: Request, settings: Settings, start: JobStart, warn: Callab
     """Execute the command as a part of rank 0's run; without one, run it with a spool. The command's exit code."""
     env = clean_environment(os.environ)
     option = settings.random.seed if request.seed is None else request.seed
-    seeds = draw_seed(option, secrets.token_bytes, env)
+    seeds = draw_seed(option, os.urandom, env)
     run = wait_for_run(start, env)
     state = os.path.dirname(start.folder)
     if run is not None:
@@ -92,7 +90,10 @@ def _become(request: Request, settings: Settings, env: dict[str, str], seeds: Se
     path = ""
     if needs_params_file(request):
         try:
-            folder = folder if os.path.isdir(folder) else tempfile.mkdtemp(prefix="git-replicate-")
+            if not os.path.isdir(folder):
+                import tempfile
+
+                folder = tempfile.mkdtemp(prefix="git-replicate-")
             path = write_params(request, folder, f"params-{os.getpid()}.json")
         except OSError as error:
             raise StorageError(f"write the params file: {error.strerror}", "df -h . /tmp") from error

@@ -7,13 +7,11 @@ the command runs all the same.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from git_replicate.capture import machine
-from git_replicate.capture.data import capture_data
 from git_replicate.capture.environment import capture_environment
 from git_replicate.capture.params import Params, capture_params, placeholders
 from git_replicate.capture.program import program_name
@@ -116,7 +114,7 @@ def prepare(request: Request, place: Place, earlier: Earlier | None = None) -> P
 def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepared:
     captured = _capture(request, place, earlier)
     now = datetime.now(UTC)
-    run = earlier.record.id if earlier else new_run_id(now, secrets.token_bytes(4))
+    run = earlier.record.id if earlier else new_run_id(now, os.urandom(4))
     spool, missing = _make_spool(place, run, strict=request.strict)
     if missing:
         place = replace(place, warn=lambda line: None)  # one warning says it all
@@ -149,7 +147,7 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
     top = _worktree(place)
     option = settings.random.seed if request.seed is None else request.seed
     environ = clean_environment(os.environ)
-    seeds = earlier.record.seeds if earlier else draw_seed(option, secrets.token_bytes, os.environ)
+    seeds = earlier.record.seeds if earlier else draw_seed(option, os.urandom, os.environ)
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
     if command:
         find_command(command[0], environ, os.getcwd())
@@ -159,7 +157,11 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
     )
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
-    data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
+    data = b""
+    if paths or settings.data.named:
+        from git_replicate.capture.data import capture_data
+
+        data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
     environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment)
     return _Captured(command, experiment, seeds, params, data, environment, tuple(doubts), environ)
 

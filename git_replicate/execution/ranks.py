@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -44,7 +43,7 @@ class Merged(NamedTuple):
 def make_rank_spool(start: JobStart, request: Request) -> Spool:
     """A spool for a rank that has no run; `OSError` if it cannot be written."""
     folder = os.path.join(os.path.dirname(start.folder), "spool")
-    spool = Spool.create(os.path.join(folder, f"rank-{start.rank}-{start.key}-{secrets.token_hex(4)}"))
+    spool = Spool.create(os.path.join(folder, f"rank-{start.rank}-{start.key}-{os.urandom(4).hex()}"))
     facts = {
         "key": start.key, "rank": start.rank, "host": machine.host(), "job": machine.scheduler(os.environ).job,
         "command": list(mask_command(request.command)), "started": datetime.now(UTC).isoformat(),

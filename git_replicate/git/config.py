@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,15 +46,18 @@ class GitConfig:
     def identity(self) -> tuple[str, str]:
         """Name and email as git would take them, or the login name and host; never fails."""
         env = os.environ
-        login = _crudless(_login()) or "unknown"
         names = (
             env.get("GIT_AUTHOR_NAME"), self.get("author.name"), self.get("user.name"), env.get("GIT_COMMITTER_NAME"),
         )  # fmt: skip
         emails = (
             env.get("GIT_AUTHOR_EMAIL"), self.get("author.email"), self.get("user.email"),
-            env.get("GIT_COMMITTER_EMAIL"), env.get("EMAIL"), f"{login}@{socket.gethostname()}",
+            env.get("GIT_COMMITTER_EMAIL"), env.get("EMAIL"),
         )  # fmt: skip
-        return _first(names) or login, _first(emails) or f"{login}@localhost"
+        name, email = _first(names), _first(emails)
+        if name and email:
+            return name, email
+        login = _crudless(_login()) or "unknown"
+        return name or login, email or _crudless(f"{login}@{os.uname().nodename}") or f"{login}@localhost"
 
 
 def read_config(layout: Layout | None, directory: str = ".") -> GitConfig:

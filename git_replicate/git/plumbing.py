@@ -11,17 +11,17 @@ the recorder, which still has to store what happened.
 from __future__ import annotations
 
 import os
-import random
 import re
 import shlex
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import IO
 
 from git_replicate.core.errors import GitError, RefLockedError, RefMovedError
+from git_replicate.core.patterns import lazy
+from git_replicate.git.backoff import wait
 from git_replicate.git.command import Git
 from git_replicate.git.formats import format_commit, format_tree, parse_commit, parse_tree
 from git_replicate.git.loose import LooseObjects, flush_refs, objects_dir, own_permissions
@@ -34,8 +34,8 @@ _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 _SMALL = 4_000_000
 """Bytes up to which a file is read into memory to be stored; git streams the bigger ones."""
 
-_MOVED = re.compile(r"reference already exists|but expected|unable to resolve reference|reference is missing")
-_LOCKED = re.compile(r"Unable to create '(.*\.lock)': File exists|data is locked|data concurrently modified", re.DOTALL)
+_MOVED = lazy(r"reference already exists|but expected|unable to resolve reference|reference is missing")
+_LOCKED = lazy(r"Unable to create '(.*\.lock)': File exists|data is locked|data concurrently modified", re.DOTALL)
 _DURABLE = ("core.fsync=reference", "core.fsyncMethod=fsync", "core.logAllRefUpdates=false")
 
 
@@ -177,6 +177,8 @@ class PlumbingRepository:
 
     def _stream(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """The answers of one `git cat-file --batch`, which ends early at an object that git dies on."""
+        import tempfile
+
         with tempfile.TemporaryFile() as asked:
             asked.writelines(os.fsencode(name) + b"\n" for name in names)
             asked.seek(0)
@@ -233,9 +235,9 @@ class PlumbingRepository:
         words = "".join(_instruction(update, zero) for update in updates)
         script = os.fsencode(f"start\0{words}prepare\0commit\0")
         deadline = time.monotonic() + LOCK_PATIENCE
-        pause = 0.005
+        pause = 0.01
         while not self._try_move(script, reason, patient=time.monotonic() < deadline):
-            time.sleep(pause * (0.5 + random.random()))
+            wait(pause)
             pause = min(pause * 2, 0.25)
         if self._layout.ref_format == "files":
             flush_refs(self._layout.common_dir, [update.name for update in updates if update.new is not None])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import random
 import time
 from collections.abc import Iterator
+
+from git_replicate.git.backoff import wait
 
 _LONGEST_PAUSE = 0.02
 """Seconds between two looks at a lock that somebody else holds."""
@@ -36,7 +37,7 @@ def take_turn(path: str, patience: float) -> Iterator[bool]:
             return
         held = _take(descriptor)
         while not held and time.monotonic() < deadline:
-            time.sleep(random.uniform(_LONGEST_PAUSE / 10, _LONGEST_PAUSE))
+            wait(_LONGEST_PAUSE)
             held = _take(descriptor)
         yield held
 

@@ -7,11 +7,11 @@ level that grows too large is split, so that adding a note costs the same howeve
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 
 from git_replicate.core.errors import RefLockedError, RefMovedError
+from git_replicate.git.backoff import wait
 from git_replicate.git.repository import Commit, Mode, Oid, Repository, Signature, TreeEntry
 from git_replicate.store.objects import ObjectWriter, store_commit
 
@@ -49,7 +49,7 @@ def put_notes(
         except (RefMovedError, RefLockedError):
             if time.monotonic() > deadline:
                 raise
-        time.sleep(random.uniform(0, pause))
+        wait(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -43,9 +42,11 @@ def mark_pending(common_dir: str, commits: Sequence[Oid], ref: str) -> None:
 
 
 def _write_whole(path: str, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(prefix=".", dir=os.path.dirname(path), delete=False) as file:
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    with open(temporary, "xb") as file:
         file.write(data)
-    os.rename(file.name, path)
+    os.rename(temporary, path)
 
 
 def write_notes(repo: Repository) -> None:

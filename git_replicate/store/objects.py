@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from urllib.parse import unquote_to_bytes
 
 from git_replicate.core.errors import FormatError, GitError, RefLockedError, RefMovedError, StorageError
 from git_replicate.core.paths import quote_path, unquote_path
+from git_replicate.core.patterns import lazy
 from git_replicate.git.repository import Commit, Mode, Oid, RefUpdate, Repository, TreeEntry
 
 Folder = dict[bytes, "Oid | Folder"]
 """Names to blobs and folders: what `ObjectWriter.folder` writes."""
 
 _ATTEMPTS = 5
-_HFS_IGNORES = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
-_GIT_NAME = re.compile(rb"\.git|git~|gi[0-9a-z]{4}~|\.mailmap", re.IGNORECASE)
+_HFS_IGNORES = lazy("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_GIT_NAME = lazy(rb"\.git|git~|gi[0-9a-z]{4}~|\.mailmap", re.IGNORECASE)
 
 
 class ObjectWriter:
@@ -132,6 +132,8 @@ def _encode(name: bytes) -> bytes:
 
 def record_path(parts: Iterable[bytes]) -> str:
     """The path of the record that `tree_path` placed at these components: its exact inverse."""
+    from urllib.parse import unquote_to_bytes
+
     return quote_path(b"/".join(unquote_to_bytes(part) if part.startswith(b"%") else part for part in parts))
 
 

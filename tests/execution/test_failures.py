@@ -165,6 +165,43 @@ def test_closed_standard_files_are_no_obstacle(repo: GitRepo, closed: str) -> No
     assert repo.git("show", f"{ref}:.replicate/output.log") == "said"
 
 
+def vanished(kind: str) -> int:
+    """A file to write to of which the other end is gone, or that is full."""
+    if kind == "full":
+        return os.open("/dev/full", os.O_WRONLY)
+    reading, writing = os.pipe() if kind == "pipe" else os.openpty()
+    os.close(reading)
+    return writing
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal", "full"])
+def test_a_standard_error_that_has_gone_changes_nothing(repo: GitRepo, kind: str) -> None:
+    error = vanished(kind)
+    command = [sys.executable, str(PROGRAM), "start", "--", "sh", "-c", "echo said; exit 3"]
+    done = subprocess.run(command, cwd=repo.top, stdout=subprocess.PIPE, stderr=error, check=False)
+    nothing = subprocess.run([*command[:2], "frobnicate"], cwd=repo.top, stderr=error, check=False)
+    os.close(error)
+    assert (done.returncode, done.stdout, nothing.returncode) == (3, b"said\n", 2)
+    (ref,) = runs(repo)
+    assert record(repo, ref)["exit_code"] == 3
+
+
+@pytest.mark.parametrize(("kind", "code"), [("pipe", 0), ("terminal", 1), ("full", 1)])
+def test_a_standard_output_that_has_gone_is_no_bug(repo: GitRepo, kind: str, code: int) -> None:
+    output = vanished(kind)
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), "-h"],
+        cwd=repo.top,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(output)
+    no_traceback(done)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 2 * code)
+
+
 def test_bytes_that_are_no_text_pass_and_are_recorded(repo: GitRepo) -> None:
     odd = os.fsdecode(b"caf\xe9")
     script = r"""printf 'a\0b\377\n'; printf '%s\n' "$1"; cat "$2" """

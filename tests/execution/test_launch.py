@@ -227,8 +227,9 @@ def test_a_terminals_command_outlives_its_recorder(spool: Path, tmp_path: Path) 
 
 
 def test_memory_is_the_commands_own(spool: Path) -> None:
-    start(spool, sys.executable, "-c", "x = bytearray(150_000_000); x[::4096] = b'x' * len(x[::4096])").communicate()
-    assert 150_000_000 < outcome(spool)["peak"] < 250_000_000
+    start(spool, sys.executable, "-c", "x = b'x' * 150_000_000").communicate()
+    # Far from what a recorder has; not exact, since a kernel short of memory takes pages away again.
+    assert 90_000_000 < outcome(spool)["peak"] < 250_000_000
 
 
 def test_scripts_without_an_interpreter_line_run_as_in_a_shell(spool: Path, tmp_path: Path) -> None:
