@@ -130,6 +130,20 @@ def read_loose_ref(path: bytes) -> bytes | None:
     return None if found is None or os.path.islink(path) else found[1]
 
 
+def drop_broken_ref(common_dir: str, name: str) -> bool:
+    """Remove a loose ref's file that names nothing (a power cut leaves empty ones); whether there was one."""
+    path = os.path.join(common_dir, name)
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+        if _OID.fullmatch(text) or text.startswith(b"ref:"):
+            return False
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
+
+
 def flush_file(path: str) -> bool:
     """Flush one file; False if it is not there (packed since, or never a file)."""
     try:
