@@ -103,6 +103,8 @@ def _start(job: Job, state: _State) -> None:
         else:
             terminal.leave_output_alone(slave)
     failures, failed = os.pipe()
+    with contextlib.suppress(OSError):  # before the command can fill the disk
+        job.spool.reserve("exit.json")
     state.child = os.fork()
     if state.child == 0:
         _become(job, slave, failed)
@@ -121,7 +123,6 @@ def _start(job: Job, state: _State) -> None:
         _report(state.reports, {"error": problem.decode(errors="replace")})
     with contextlib.suppress(OSError):
         job.spool.note_process("command", state.child)
-        job.spool.reserve("exit.json")
     _report(state.reports, {"started": state.child})
     if state.master >= 0:
         with contextlib.suppress(OSError):

@@ -29,6 +29,7 @@ from git_replicate.capture import machine
 from git_replicate.execution import holder, terminal
 from git_replicate.execution.environment import find_command
 from git_replicate.execution.outcome import Outcome, read_outcome
+from git_replicate.execution.processes import is_git, is_stopped, peak_memory
 from git_replicate.execution.spool import STREAMS, Spool
 
 _TO_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP)
@@ -286,19 +287,11 @@ def _handle(watch: _Watch, info: signal.struct_siginfo) -> None:
 
 def _is_double(watch: _Watch, info: signal.struct_siginfo) -> bool:
     """The `git` that runs us passes on what it gets, and a terminal or `timeout` has sent us the same already."""
-    wrapper = info.si_pid == os.getppid() and _is_git(info.si_pid)
+    wrapper = info.si_pid == os.getppid() and is_git(info.si_pid)
     now = time.monotonic()
     other = watch.seen.get((info.si_signo, not wrapper))
     watch.seen[info.si_signo, wrapper] = now
-    return other is not None and now - other < _SAME_SIGNAL_SECONDS and _is_git(os.getppid())
-
-
-def _is_git(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/comm", "rb") as file:
-            return file.read().strip() == b"git"
-    except OSError:
-        return False
+    return other is not None and now - other < _SAME_SIGNAL_SECONDS and is_git(os.getppid())
 
 
 def _kill_group(watch: _Watch, number: int) -> None:
@@ -319,16 +312,8 @@ def _read_reports(watch: _Watch) -> None:
         watch.problem = message.get("error", watch.problem)
         watch.ended = message.get("ended", watch.ended)
         watch.interrupted_by = message.get("typed", watch.interrupted_by)
-        if "stopped" in message and _is_stopped(watch.command):  # it may have been told to go on meanwhile
+        if "stopped" in message and is_stopped(watch.command):  # it may have been told to go on meanwhile
             _stop(watch, message["stopped"])
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-    except OSError:
-        return not os.path.isdir("/proc/self")
 
 
 def _stop(watch: _Watch, number: int) -> None:
@@ -375,10 +360,7 @@ def _look_at_memory(watch: _Watch) -> None:
     if not watch.command or now < watch.next_look:
         return
     watch.next_look = now * 1.3 + 0.002
-    with contextlib.suppress(OSError, ValueError), open(f"/proc/{watch.command}/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"VmHWM:"):
-                watch.peak = max(watch.peak, int(line.split()[1]) * 1024)
+    watch.peak = max(watch.peak, peak_memory(watch.command))
 
 
 def _holder_gone(watch: _Watch) -> bool:

@@ -7,6 +7,7 @@ git knows about finding a repository hold here as well.
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Literal
 
 from git_replicate.core.errors import NotARepositoryError
@@ -16,8 +17,10 @@ from git_replicate.git.repository import Layout, Repository
 
 Backend = Literal["auto", "libgit2", "plumbing"]
 
-_FACTS = ("--is-inside-work-tree", "--show-object-format", "--is-shallow-repository")
+_FACTS = ("--show-object-format", "--is-shallow-repository")
 _PLACES = ("--git-dir", "--git-common-dir")
+_WORK_TREE = ("--show-toplevel", "--show-prefix")
+"""git fails at these, after all that comes before, where there is no working tree; it need not be around us."""
 
 
 def open_repository(directory: str = ".", *, backend: Backend = "auto") -> Repository:
@@ -46,13 +49,13 @@ def find_layout(directory: str = ".") -> Layout:
     except FileNotFoundError as error:
         raise NotARepositoryError("the current directory has been removed", 'cd "$PWD", or to another one') from error
     absolute = "--path-format=absolute"
-    lines = _ask(directory, *_FACTS, absolute, *_PLACES, "--show-toplevel", "--show-prefix")
-    inside, object_format, shallow = lines[:3]
-    expected = 4 if inside == "true" else 2
+    lines, working = _ask(directory, *_FACTS, absolute, *_PLACES, *_WORK_TREE)
+    object_format, shallow = lines[:2]
+    words = (*_PLACES, *_WORK_TREE) if working else _PLACES
     # Another number of lines means a newline in a path.
-    where = lines[3:] if len(lines) == 3 + expected else _one_by_one(directory, inside)
+    where = lines[2:] if len(lines) == 2 + len(words) else ["\n".join(_ask(directory, absolute, w)[0]) for w in words]
     git_dir, common_dir = where[:2]
-    top, prefix = (where[2], where[3]) if inside == "true" else (None, "")
+    top, prefix = (where[2], where[3]) if working else (None, "")
     return Layout(
         git_dir=git_dir,
         common_dir=common_dir,
@@ -82,10 +85,10 @@ def libgit2_can_open(layout: Layout) -> bool:
     return not config_mentions(layout, b"partialclone", b"promisor", b"sharedrepository", b"[extensions", b"[include")
 
 
-def _ask(directory: str, *words: str) -> list[str]:
+def _ask(directory: str, *words: str) -> tuple[list[str], bool]:
+    """The lines that git answers, and whether it had an answer to the last word."""
     git = Git(directory)
     try:
-        # --show-toplevel fails in a bare repository and inside .git, after all before it was printed.
         done = git.run("find the repository", "rev-parse", *words, accept=(0, 128))
     except FileNotFoundError as error:
         if not os.path.isdir(directory):
@@ -94,17 +97,12 @@ def _ask(directory: str, *words: str) -> list[str]:
     except NotADirectoryError as error:
         raise NotARepositoryError(f"{directory} is not a folder") from error
     lines = os.fsdecode(done.stdout).removesuffix("\n").split("\n")
-    if done.returncode and len(lines) < 5:
-        raise _no_repository(os.fsdecode(done.stderr))
-    return lines
+    if done.returncode and len(lines) < len(_FACTS) + len(_PLACES):
+        raise _no_repository(directory, os.fsdecode(done.stderr))
+    return lines, done.returncode == 0
 
 
-def _one_by_one(directory: str, inside: str) -> list[str]:
-    words = (*_PLACES, "--show-toplevel", "--show-prefix") if inside == "true" else _PLACES
-    return ["\n".join(_ask(directory, "--path-format=absolute", word)) for word in words]
-
-
-def _no_repository(stderr: str) -> NotARepositoryError:
+def _no_repository(directory: str, stderr: str) -> NotARepositoryError:
     """git's refusal with the hint that fits it."""
     lines = [line.removeprefix("fatal: ") for line in stderr.splitlines() if line.strip()]
     reason = next((line for line in lines if "dubious ownership" in line or "not a git" in line), "")
@@ -112,9 +110,12 @@ def _no_repository(stderr: str) -> NotARepositoryError:
         command = next((line.strip() for line in lines if "safe.directory" in line), "")
         return NotARepositoryError(f"git does not trust this repository: {reason}", command)
     if any("safe.bareRepository" in line for line in lines):
-        return NotARepositoryError(
-            "this is a bare repository, or the inside of one", "name it: GIT_DIR=. git replicate log"
-        )
+        before, dot_git, _ = f"{directory}/".partition("/.git/")
+        if dot_git:
+            return NotARepositoryError(
+                "this is the inside of a repository's .git folder", f"cd {shlex.quote(before or '/')}"
+            )
+        return NotARepositoryError("this is a bare repository", "name it: GIT_DIR=. git replicate log")
     if not reason or "not a git repository (or" in reason:
         reason = reason.partition(" (or")[0] or (lines[0] if lines else "git says nothing")
         return NotARepositoryError(reason, "git init, or change into a repository")

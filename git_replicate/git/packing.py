@@ -20,11 +20,10 @@ from dataclasses import dataclass
 
 from git_replicate.core.errors import GitError
 from git_replicate.git.command import Git
-from git_replicate.git.loose import flush_file, flush_folder, objects_dir
+from git_replicate.git.loose import flush_file, flush_folder, objects_dir, read_loose_ref
 from git_replicate.git.repository import Layout
 
 _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
-_OID = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\n?")
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 _MANY = 64
 """Fewer loose objects than this are left as they are."""
@@ -195,17 +194,8 @@ def _loose_refs(layout: Layout, prefix: str) -> Iterator[tuple[bytes, bytes]]:
     for folder, _, names in os.walk(os.path.join(root, prefix.encode())):
         for name in names:
             path = os.path.join(folder, name)
-            if not name.endswith(b".lock") and (oid := _read_ref(path)):
+            if not name.endswith(b".lock") and (oid := read_loose_ref(path)):
                 yield os.path.relpath(path, root), oid
-
-
-def _read_ref(path: bytes) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            found = _OID.fullmatch(file.read())
-    except OSError:
-        return None
-    return None if found is None or os.path.islink(path) else found[1]
 
 
 def _commits_only(layout: Layout, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -255,7 +245,7 @@ def _prune(layout: Layout, name: bytes, oid: bytes, scratch: str) -> bool:
     """Remove a loose ref that is packed, unless it is locked or has moved on."""
     path = os.path.join(os.fsencode(layout.common_dir), name)
     with _locked(os.fsdecode(path), scratch) as held:
-        if not held or _read_ref(path) != oid:
+        if not held or read_loose_ref(path) != oid:
             return False
         os.unlink(path)
         return True

@@ -10,12 +10,14 @@ the recorder, which still has to store what happened.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
 
@@ -24,7 +26,7 @@ from git_replicate.core.patterns import lazy
 from git_replicate.git.backoff import wait
 from git_replicate.git.command import Git
 from git_replicate.git.formats import format_commit, format_tree, parse_commit, parse_tree
-from git_replicate.git.loose import LooseObjects, flush_refs, objects_dir, own_permissions
+from git_replicate.git.loose import LooseObjects, flush_refs, objects_dir, own_permissions, read_loose_ref
 from git_replicate.git.repository import Commit, Layout, Oid, RefUpdate, TreeEntry
 
 LOCK_PATIENCE = 10.0
@@ -36,6 +38,9 @@ _SMALL = 4_000_000
 
 _MOVED = lazy(r"reference already exists|but expected|unable to resolve reference|reference is missing")
 _LOCKED = lazy(r"Unable to create '(.*\.lock)': File exists|data is locked|data concurrently modified", re.DOTALL)
+_FEW = 8
+"""Up to so many blobs are asked for one by one, of the process that reads already."""
+_OF_ONE_WORKTREE = ("refs/bisect/", "refs/rewritten/", "refs/worktree/")
 _DURABLE = ("core.fsync=reference", "core.fsyncMethod=fsync", "core.logAllRefUpdates=false")
 
 
@@ -110,12 +115,12 @@ class PlumbingRepository:
         found = self._ask(oid)
         if found is None:
             raise GitError(f"read {kind} {oid}", "there is no such object here")
-        if found[0] != kind:
-            raise GitError(f"read {kind} {oid}", f"it is a {found[0]}")
-        return found[1]
+        if found.kind != kind:
+            raise GitError(f"read {kind} {oid}", f"it is a {found.kind}")
+        return found.content
 
-    def _ask(self, name: str) -> tuple[str, bytes] | None:
-        """Kind and content of an object, through the one reading process; None if it is not there."""
+    def _ask(self, name: str) -> _Object | None:
+        """An object, through the one reading process; None if it is not there."""
         if "\n" in name:
             return None
         for _ in range(2):
@@ -158,6 +163,9 @@ class PlumbingRepository:
     def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """The contents of many blobs in one stream, in the order asked; None for what is not there."""
         wanted = [name.replace("\n", " ") for name in names]
+        if len(wanted) <= _FEW:
+            yield from map(self._content, wanted)
+            return
         answered = 0
         while answered < len(wanted):
             for content in self._stream(wanted[answered:]):
@@ -173,7 +181,7 @@ class PlumbingRepository:
             found = self._ask(name)
         except GitError:
             return None
-        return found[1] if found else None
+        return found.content if found else None
 
     def _stream(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """The answers of one `git cat-file --batch`, which ends early at an object that git dies on."""
@@ -193,7 +201,7 @@ class PlumbingRepository:
                     found = _next_object(stream)
                 except EOFError:
                     break
-                yield found[1] if found else None
+                yield found.content if found else None
 
     def sync(self, oids: Sequence[Oid]) -> None:
         self._loose.flush(oids)
@@ -208,9 +216,12 @@ class PlumbingRepository:
 
     def head(self) -> tuple[Oid | None, str | None]:
         """HEAD's commit (None when unborn) and its full ref name (None when detached)."""
-        done = self._git.run("read HEAD", "symbolic-ref", "--quiet", "HEAD", accept=(0, 1))
-        branch = os.fsdecode(done.stdout).removesuffix("\n") or None
-        commit = self.resolve("HEAD")
+        branch = self._branch()
+        try:
+            found = self._ask("HEAD^{commit}")
+        except GitError:
+            found = None
+        commit = found.oid if found else None
         if commit is None:
             named = self._git.run("read HEAD", "rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))
             if named.stdout:
@@ -218,7 +229,21 @@ class PlumbingRepository:
                 raise GitError("read HEAD", f"its commit {oid} is missing or damaged", "git fsck")
         return commit, branch
 
+    def _branch(self) -> str | None:
+        with contextlib.suppress(OSError), open(os.path.join(self._layout.git_dir, "HEAD"), "rb") as file:
+            words = file.read().split()
+            if self._layout.ref_format == "files" and len(words) == 1:
+                return None
+            if self._layout.ref_format == "files" and len(words) == 2 and words[0] == b"ref:":
+                return os.fsdecode(words[1])
+        done = self._git.run("read HEAD", "symbolic-ref", "--quiet", "HEAD", accept=(0, 1))
+        return os.fsdecode(done.stdout).removesuffix("\n") or None
+
     def read_ref(self, name: str) -> Oid | None:
+        if self._layout.ref_format == "files" and not name.startswith(_OF_ONE_WORKTREE):
+            path = os.path.join(os.fsencode(self._layout.common_dir), os.fsencode(name))
+            if oid := read_loose_ref(path):
+                return Oid(oid.decode())
         return next((oid for ref, oid in self.list_refs(name) if ref == name), None)
 
     def list_refs(self, prefix: str) -> list[tuple[str, Oid]]:
@@ -270,8 +295,15 @@ def _instruction(update: RefUpdate, zero: str) -> str:
     return f"update {update.name}\0{update.new}\0{update.old or zero}\0"
 
 
-def _next_object(stream: IO[bytes]) -> tuple[str, bytes] | None:
-    """One answer of `cat-file --batch`: kind and content, None for a missing object; EOFError at the end."""
+@dataclass(frozen=True, slots=True)
+class _Object:
+    oid: Oid
+    kind: str
+    content: bytes
+
+
+def _next_object(stream: IO[bytes]) -> _Object | None:
+    """One answer of `cat-file --batch`, None for a missing object; EOFError at the end."""
     header = stream.readline()
     if not header:
         raise EOFError
@@ -283,4 +315,4 @@ def _next_object(stream: IO[bytes]) -> tuple[str, bytes] | None:
     if len(content) != size:
         raise EOFError
     stream.read(1)
-    return words[-2].decode(), content
+    return _Object(Oid(words[0].decode()), words[-2].decode(), content)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from git_replicate.core.paths import quote_path, unquote_path
+from git_replicate.core.patterns import lazy
 from git_replicate.core.record import LeftOut
 from git_replicate.core.secrets import find_secret, looks_secret_name
 from git_replicate.core.settings import SnapshotSettings
@@ -29,6 +30,7 @@ _FOLDERS: Final[Mapping[bytes, str]] = {
     ),
     **dict.fromkeys((b"wandb", b"mlruns", b"mlartifacts", b".aim", b".neptune", b".cometml-runs"), "tracker"),
 }  # fmt: skip
+_ENVIRONMENT_PROGRAM: Final = lazy(rb"activate(?:\.\w+)?|Activate\.ps1|(?:python|pip)[\d.]*")
 _CACHE_FILES: Final = (b".pyc", b".pyo", b".pyd~")
 _HEAD_BYTES: Final = 1_000_000  # of a file, searched for secrets
 _HASH_SECONDS: Final = 5.0
@@ -91,6 +93,7 @@ def judge(
     """
     excluded = exclusion(settings.exclude)
     environments = _environments(untracked)
+    at_top = b"pyvenv.cfg" in untracked
     entries: dict[bytes, LeftOut] = {}
     sizes: dict[bytes, int] = {}
     links: list[bytes] = []
@@ -106,6 +109,8 @@ def judge(
         except OSError:
             continue
         reason = _file_reason(path, status, settings, excluded, written)
+        if at_top and not reason and _is_of_environment(top, path):
+            reason = "environment"
         if reason:
             entries[path] = LeftOut(quote_path(path), reason, status.st_size)
         elif stat.S_ISREG(status.st_mode):
@@ -137,6 +142,26 @@ def _environments(untracked: Iterable[bytes]) -> frozenset[bytes]:
         elif b"/conda-meta/" in path:
             found.add(path.partition(b"/conda-meta/")[0] + b"/")
     return frozenset(found)
+
+
+def _is_of_environment(top: bytes, path: bytes) -> bool:
+    """Whether a file belongs to a virtual environment that was made in the top folder itself, beside the user's own.
+
+    Its packages are left out by the name of their folder; a program in `bin/` that names another interpreter, or
+    none, is the user's.
+    """
+    folder, _, name = path.rpartition(b"/")
+    if path in (b"pyvenv.cfg", b"lib64"):
+        return True
+    if folder != b"bin":
+        return False
+    if _ENVIRONMENT_PROGRAM.fullmatch(name):
+        return True
+    try:
+        with open(os.path.join(top, path), "rb") as file:
+            return file.read(len(top) + 20).startswith(b"#!" + os.path.join(top, b"bin", b"python"))
+    except OSError:
+        return False
 
 
 def _named_folder(path: bytes, environments: frozenset[bytes]) -> tuple[bytes, str] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from git_replicate.core.errors import RefLockedError, RefMovedError
+from git_replicate.core.errors import GitError, RefLockedError, RefMovedError
 from git_replicate.git.backoff import wait
 from git_replicate.git.repository import Commit, Mode, Oid, Repository, Signature, TreeEntry
 from git_replicate.store.objects import ObjectWriter, store_commit
@@ -19,6 +19,8 @@ _MOST_ENTRIES = 256
 _PATIENCE = 30.0
 """Seconds to go on trying while others keep moving the ref."""
 _LONGEST_PAUSE = 0.1
+_REFUSALS = 5
+"""How often in a row git may find a ref there that cannot be read, before it counts as damaged."""
 _HEX = frozenset(b"0123456789abcdef")
 
 Notes = Mapping[Oid, "Oid | bytes | None"]
@@ -34,10 +36,10 @@ def put_notes(
     other writers is lost. Nothing is written when it wants nothing. `RefMovedError` when others keep winning.
     """
     deadline = time.monotonic() + _PATIENCE
-    pause = 0.001
+    pause, refused = 0.001, 0
     while True:
         tip = repo.read_ref(ref)
-        base = repo.read_commit(tip) if tip else None
+        base = _read_tip(repo, ref, tip) if tip else None
         tree = base.tree if base else None
         notes = decide(tree)
         if not notes:
@@ -46,11 +48,25 @@ def put_notes(
         signature = Signature(*who, max(when, base.committer.time if base else 0))
         try:
             return store_commit(repo, _builder(repo, tip, tree, notes, signature, message), ref, tip, "write notes")
-        except (RefMovedError, RefLockedError):
+        except (RefMovedError, RefLockedError) as error:
+            refused = refused + 1 if tip is None and isinstance(error, RefMovedError) else 0
+            if refused >= _REFUSALS:
+                raise _damaged(ref, "its file names no object") from error
             if time.monotonic() > deadline:
                 raise
         wait(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _read_tip(repo: Repository, ref: str, tip: Oid) -> Commit:
+    try:
+        return repo.read_commit(tip)
+    except GitError as error:
+        raise _damaged(ref, f"its commit {tip[:12]} is missing or damaged") from error
+
+
+def _damaged(ref: str, why: str) -> GitError:
+    return GitError("write notes", f"{ref} cannot be read: {why}", "git fsck, or fetch it from another clone")
 
 
 def _builder(

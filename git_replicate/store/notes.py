@@ -17,8 +17,9 @@ from typing import Any
 
 from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.names import NOTES_REF, RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
+from git_replicate.git.loose import drop_broken_ref
 from git_replicate.git.opening import state_dir
-from git_replicate.git.repository import Oid, Repository
+from git_replicate.git.repository import Oid, RefUpdate, Repository
 from git_replicate.git.trees import read_path
 from git_replicate.store.due import count_runs
 from git_replicate.store.lock import try_lock
@@ -58,8 +59,33 @@ def write_notes(repo: Repository) -> None:
             with try_lock(os.path.join(folder, _LOCK)) as held:
                 if not held:
                     break
-                done += _write_batch(repo, folder, _marks(folder))
+                done += _write_healing(repo, folder)
     count_runs(repo.layout, done)
+
+
+def _write_healing(repo: Repository, folder: str) -> int:
+    """Write what is due; notes that cannot be read are let go, and made again from the runs."""
+    marks = _marks(folder)
+    try:
+        return _write_batch(repo, folder, marks)
+    except GitError:
+        if not _let_go_if_damaged(repo):
+            raise
+    _forget_tip(folder)
+    return _write_batch(repo, folder, marks)
+
+
+def _let_go_if_damaged(repo: Repository) -> bool:
+    """Remove the ref of notes if anything that it leads to is missing; nothing in it is not in the runs as well."""
+    if drop_broken_ref(repo.layout.common_dir, NOTES_REF):
+        return True
+    try:
+        for _ in list_notes(repo, tree_of(repo, NOTES_REF)):
+            pass
+    except GitError:
+        repo.move_refs([RefUpdate(NOTES_REF, repo.read_ref(NOTES_REF), None)], "let go of damaged notes")
+        return True
+    return False
 
 
 def rebuild_notes(repo: Repository) -> None:

@@ -218,11 +218,11 @@ def test_an_attempt_that_was_killed_with_its_recorder_is_stored_first(job: GitRe
     process = start(job, "--", "sh", "steps.sh", **JOB, STOP="2", SIGNAL="STOP")
     wait_for(lambda: any("step=1" in path.read_text() for path in spools.glob("*/stdout")), "the second step")
     (spool,) = spools.iterdir()
-    wait_for(lambda: "command" in json.loads((spool / "process.json").read_text()), "the names of the processes")
-    names = json.loads((spool / "process.json").read_text())
-    os.killpg(names["command"]["pid"], signal.SIGKILL)
-    for process_name in ("recorder", "holder"):
-        os.kill(names[process_name]["pid"], signal.SIGKILL)
+    wait_for(lambda: '"command"' in (spool / "process.json").read_text(), "the processes' names")
+    pids = [entry["pid"] for entry in json.loads((spool / "process.json").read_text()).values() if "pid" in entry]
+    os.killpg(pids[2], signal.SIGKILL)
+    for pid in pids[:2]:
+        os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=30)
     (spool / "exit.json").unlink(missing_ok=True)
     done = attempt(job, 1)

@@ -270,6 +270,22 @@ def test_a_killed_recorder_leaves_the_command_to_its_end(shell: Terminal, repo: 
     assert last_record(repo)["exit_code"] == 7
 
 
+def test_a_killed_recorder_leaves_no_terminal_in_raw_mode(repo: GitRepo) -> None:
+    repo.write("wait.py", WAITING)
+    # A shell that sets no modes itself; the holder gives them back within a moment of the recorder's death.
+    script = f'was=$(stty -g); {WAIT}; until [ "$(stty -g)" = "$was" ]; do sleep 0.01; done; echo as it was'
+    terminal = Terminal(["sh", "-c", script], repo.top)
+    terminal.expect("ready")
+    table = processes(repo)
+    wait_for(lambda: not termios.tcgetattr(terminal.master)[3] & termios.ICANON, "the terminal to be raw")
+    os.kill(table["recorder"]["pid"], signal.SIGKILL)
+    terminal.expect("as it was")
+    assert termios.tcgetattr(terminal.master)[3] & termios.ICANON
+    repo.write("go", "")
+    wait_for(lambda: state_of(table["holder"]["pid"]) in ("", "Z"), "the holder's end")
+    assert terminal.end() == 0
+
+
 def test_closing_the_terminal_hangs_the_command_up_and_is_recorded(shell: Terminal, repo: GitRepo) -> None:
     shell.type(f"{WAIT}\n")
     shell.expect("ready")

@@ -162,3 +162,33 @@ def test_layout_of_odd_places(repo: GitRepo, tmp_path: Path) -> None:
         find_layout(str(tmp_path))
     with pytest.raises(NotARepositoryError, match="no folder"):
         find_layout(str(tmp_path / "none"))
+
+
+def test_a_working_tree_named_from_outside_is_found(
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(repo.top / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(repo.top))
+    monkeypatch.chdir(tmp_path)
+    layout = find_layout()
+    assert (layout.top, layout.prefix, layout.git_dir) == (str(repo.top), "", str(repo.top / ".git"))
+
+
+def test_a_working_tree_named_by_the_configuration_is_found(repo: GitRepo, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    repo.git("config", "core.worktree", str(tmp_path / "elsewhere"))
+    assert find_layout(str(repo.top)).top == str(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("folder", [".git", ".git/refs/heads"])
+def test_inside_the_git_folder_the_hint_leads_out(repo: GitRepo, folder: str) -> None:
+    with pytest.raises(NotARepositoryError, match=r"inside of a repository's \.git folder") as raised:
+        find_layout(str(repo.top / folder))
+    assert raised.value.hint == f"cd {repo.top}"
+
+
+def test_a_bare_repository_is_called_so(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "bare.git")], check=True)
+    with pytest.raises(NotARepositoryError, match="this is a bare repository") as raised:
+        find_layout(str(tmp_path / "bare.git"))
+    assert raised.value.hint == "name it: GIT_DIR=. git replicate log"

@@ -83,3 +83,24 @@ def test_a_file_that_vanished_and_links_to_folders(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("folder")
     judged = judge(os.fsencode(tmp_path), [b"gone", b"link"], SnapshotSettings(), {})
     assert (judged.chosen, judged.left_out) == ((b"link",), ())
+
+
+def test_a_virtual_environment_made_in_the_top_folder_is_left_out_and_what_lies_beside_it_is_not(repo: GitRepo) -> None:
+    python = repo.top / "bin" / "python"
+    repo.write("pyvenv.cfg", "home = /usr/bin\n")
+    repo.write("bin/activate", "# source it\n")
+    repo.write("bin/python3.11", "")
+    repo.write("bin/pytest", f"#!{python}\nimport pytest\n")
+    repo.write("bin/mine", "#!/bin/sh\necho mine\n")
+    repo.write("lib/python3.11/site-packages/numpy.py", "")
+    repo.write("lib/helper.py", "x = 1\n")
+    untracked = repo.git_bytes("ls-files", "-z", "--others").split(b"\0")[:-1]
+    judged = judge(os.fsencode(repo.top), untracked, SnapshotSettings(), {})
+    assert sorted(judged.chosen) == [b"bin/mine", b"lib/helper.py"]
+    assert {(entry.path, entry.reason) for entry in judged.left_out} == {
+        ("bin/activate", "environment"),
+        ("bin/pytest", "environment"),
+        ("bin/python3.11", "environment"),
+        ("lib/python3.11/site-packages/", "environment"),
+        ("pyvenv.cfg", "environment"),
+    }

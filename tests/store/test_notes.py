@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import tomli
 
+from git_replicate.core.errors import GitError
+from git_replicate.core.names import ANNOTATIONS_REF
 from git_replicate.core.record import Status
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
+from git_replicate.store.annotations import annotate
 from git_replicate.store.note_tree import list_notes, put_notes, read_note
 from git_replicate.store.notes import note_tested, read_notes, rebuild_notes, write_notes
 from git_replicate.store.store import Parts, begin, finish, list_runs
@@ -318,3 +321,40 @@ def test_the_note_on_code_keeps_the_newest_runs_and_counts_the_others() -> None:
 @pytest.mark.parametrize("text", [b"my own words", b"run = 3\nolder_runs = 'x'\n", b"[[run]]\nx = 1\n", b"\xff"])
 def test_a_note_that_somebody_wrote_over_ours_is_replaced(text: bytes) -> None:
     assert tomli.loads(merge_note(text, [{"id": "1"}]).decode()) == {"run": [{"id": "1"}]}
+
+
+def broken(repo: GitRepo, ref: str, how: str) -> None:
+    """Make a ref unreadable in one of the ways that disks and collectors do."""
+    path = repo.top / ".git" / ref
+    if how == "empty":
+        path.write_bytes(b"")
+        return
+    gone = repo.git("rev-parse", ref if how == "commit" else f"{ref}^{{tree}}")
+    (repo.top / ".git" / "objects" / gone[:2] / gone[2:]).unlink()
+
+
+@pytest.mark.parametrize("how", ["empty", "commit", "tree"])
+def test_notes_that_cannot_be_read_are_made_again_from_the_runs(repo: GitRepo, opened: Repository, how: str) -> None:
+    first = make_run(opened, 1)
+    write_notes(opened)
+    blob = noted(repo)[first]
+    broken(repo, "refs/notes/experiments", how)
+    second = make_run(opened, 2)
+    write_notes(open_repository(str(repo.top), backend="plumbing"))
+    found = noted(repo)
+    assert found.keys() == {first, second, repo.git("rev-parse", "HEAD")}
+    assert found[first] == blob
+    assert repo.git("fsck", "--strict", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("how", ["empty", "commit"])
+def test_annotations_that_cannot_be_read_are_left_as_they_are_and_said(
+    repo: GitRepo, opened: Repository, how: str
+) -> None:
+    start = Oid(repo.git("rev-parse", "HEAD"))
+    annotate(opened, start, tags=["baseline"])
+    broken(repo, ANNOTATIONS_REF, how)
+    found = (repo.top / ".git" / ANNOTATIONS_REF).read_bytes()
+    with pytest.raises(GitError, match="refs/notes/experiments-annotations cannot be read"):
+        annotate(open_repository(str(repo.top), backend="plumbing"), start, tags=["other"])
+    assert (repo.top / ".git" / ANNOTATIONS_REF).read_bytes() == found

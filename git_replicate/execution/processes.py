@@ -1,0 +1,33 @@
+"""What the kernel tells of another process; where there is no /proc, what is safest to assume."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+
+def is_git(pid: int) -> bool:
+    """Whether a process is git itself."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().strip() == b"git"
+    except OSError:
+        return False
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, as by Ctrl-Z; assumed where it cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return not os.path.isdir("/proc/self")
+
+
+def peak_memory(pid: int) -> int:
+    """The largest resident set so far, in bytes; 0 if it cannot be seen."""
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
