@@ -59,7 +59,7 @@ def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
     if options.where is not None:
         parts.append(f"({options.where})" if options.where.strip() else options.where)
     where = " and ".join(parts) or None
-    rows = index.select(where, sort=options.sort or ["started"], limit=None)
+    rows = index.select(where, sort=options.sort or ["started"], columns=(*_READ, *_asked(options)))
     _reading.present(context, rows)
     if not options.all:
         kept = []
@@ -77,12 +77,23 @@ def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
     return rows[: options.limit] if options.limit is not None else rows
 
 
+def _asked(options: argparse.Namespace) -> list[str]:
+    """Every name on the command line that is a column of the index."""
+    texts = (options.columns, options.group_by, options.rows, options.cols, options.cell)
+    return [name for text in texts for name in _names(text) if name != "params" and not name.startswith("at(")]
+
+
 def _why_not(row: Row) -> str:
     if row["status"] != "finished":
         return str(row["status"])
     return next((name for name, key in _MARKS if row.get(key)), "")
 
 
+_READ = (
+    *collate.FIRST, "invalid", "superseded_by", "archived", "rerun_of", "mixed", "leaked", "host", "pid", "boot_id",
+    "tree", "data", "environment", "curves", "params", "metrics",
+)  # fmt: skip
+"""What this command looks at, besides the columns asked for by name."""
 _MARKS = (("invalid", "invalid"), ("superseded", "superseded_by"), ("archived", "archived"), ("reruns", "rerun_of"),
           ("mixed", "mixed"), ("leaked", "leaked"))  # fmt: skip
 
@@ -116,11 +127,8 @@ def _selections(options: argparse.Namespace, context: Context, rows: Sequence[Ro
 
 
 def _full(context: Context, name: str) -> str:
-    """A bare name as the index calls it; an unknown one is an error with a suggestion."""
-    kind = context.index.resolve(name).kind
-    if kind == "param" and not name.startswith("params."):
-        return f"params.{name}"
-    return f"metrics.{name}" if kind == "metric" and not name.startswith("metrics.") else name
+    """A name as the index calls it; an unknown one is an error with a suggestion."""
+    return context.index.resolve(name).name
 
 
 def _table(options: argparse.Namespace, context: Context, rows: Sequence[Row], columns: Sequence[str]) -> Table:

@@ -55,14 +55,14 @@ AGGREGATES: Final[Mapping[str, Callable[[Sequence[float]], Any]]] = {
 
 def every_column(rows: Iterable[Row]) -> tuple[str, ...]:
     """The columns of a whole table: who and when, then every param and every metric, sorted."""
-    names = {name for row in rows for name in row}
+    names = set().union(*rows)
     params = sorted(name for name in names if name.startswith("params."))
     metrics = sorted(name for name in names if name.startswith("metrics."))
     return (*FIRST, *params, *metrics)
 
 
 def plain_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    return Table(tuple(columns), tuple(tuple(row.get(name) for name in columns) for row in rows))
+    return Table(tuple(columns), tuple(tuple(map(row.get, columns)) for row in rows))
 
 
 def group_keys(rows: Sequence[Row], names: Sequence[str], ignore: Sequence[str]) -> list[str]:
