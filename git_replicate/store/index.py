@@ -280,7 +280,7 @@ class Index:
                     table = name.partition(".")[0]
                     if text:
                         names = overflow[table]
-                        row.update({f"{table}.{names[key]}": value for key, value in decode_more(text).items()})
+                        row.update({f"{table}.{names[key]}": value for key, value in decode_more(text, table).items()})
             rows.append(row)
         return rows
 

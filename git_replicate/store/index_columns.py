@@ -59,7 +59,7 @@ class Columns:
             if place[0] == "c":
                 cells[place] = cell
             else:
-                more[place] = cell.decode() if isinstance(cell, bytes) else cell
+                more[place] = value if kind == BOOLEAN else cell.decode() if isinstance(cell, bytes) else cell
         if more:
             cells["more"] = _json(more)
         return cells
@@ -129,12 +129,12 @@ def decode(cell: bytes) -> Any:
     return _WORDS[cell] if cell in _WORDS else cell.decode(errors="replace")
 
 
-def decode_more(text: str) -> dict[str, Any]:
-    """Key to value of a row's JSON; there the words stand for what they do in blobs."""
-    return {
-        key: _WORDS.get(value.encode(), value) if isinstance(value, str) else value
-        for key, value in json.loads(text).items()
-    }
+def decode_more(text: str, table: str) -> dict[str, Any]:
+    """Key to value of a row's JSON; metrics hold no texts, so the word there is NaN."""
+    values: dict[str, Any] = json.loads(text)
+    if table == "metrics":
+        return {key: math.nan if value == "nan" else value for key, value in values.items()}
+    return values
 
 
 def numeric(value: Any) -> Any:
