@@ -24,6 +24,7 @@ from git_replicate.store.index_schema import (
     ATTRIBUTES,
     FOLDED,
     KINDS,
+    YIELDING,
     attribute_column,
     connect,
     discard,
@@ -141,9 +142,13 @@ class Index:
                 return self._columns.column(table, rest)
             raise self._unknown(f"{table}.{rest}")
         attribute = rest if table == "runs" and (rest in KINDS or rest in ALIASES) else name
-        if attribute in KINDS:
-            return attribute_column(attribute)
         homes = [table for table in TABLES if name in self._columns.places[table]]
+        if attribute in KINDS:
+            if attribute == name and homes and name in YIELDING:
+                raise UserError(
+                    f"{name!r} is an attribute and a {homes[0][:-1]}", f"say attributes.{name} or {homes[0]}.{name}"
+                )
+            return attribute_column(attribute)
         if len(homes) == 2:
             raise UserError(f"{name!r} is a param and a metric", f"say params.{name} or metrics.{name}")
         if homes:

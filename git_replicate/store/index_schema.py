@@ -26,6 +26,7 @@ from git_replicate.core.record import FORMAT
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Layout
 from git_replicate.store import index_columns
+from git_replicate.store.lock import take_turn
 
 VERSION: Final = 3 * 1_000 + FORMAT
 LOCK_PATIENCE: Final = 60.0
@@ -85,6 +86,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     **dict.fromkeys(FILES, "attribute"), **FOLDED,
 }  # fmt: skip
 """Every column of `runs` that may be asked for, in order."""
+
+YIELDING: Final = frozenset(
+    "data environment curves ref oid cluster job task trial sweep directory reason base tree branch user host email"
+    " attempts seed_mode verdict snapshot signal".split()
+)
+"""Attributes whose bare name is not taken for theirs where a param or metric is called so."""
 
 ALIASES: Final[Mapping[str, str]] = {
     "run_id": "id", "run": "id", "start_time": "started", "end_time": "finished", "user_id": "user", "commit": "oid",
@@ -234,10 +241,33 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def discard(path: str) -> None:
-    """Take a damaged file away."""
-    for name in (path, f"{path}-wal", f"{path}-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    """Take a damaged file away, unless somebody has made it again: of two at once, one would take the other's."""
+    with take_turn(f"{path}.lock", LOCK_PATIENCE):
+        if _is_sound(path):
+            return
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            with contextlib.suppress(OSError):  # where it cannot be taken away, another place is found
+                os.unlink(name)
+
+
+def _is_sound(path: str) -> bool:
+    db = _open(path)
+    try:
+        known = db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        return known and db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok" and _has_every_table(db)
+    except sqlite3.Error:
+        return False
+    finally:
+        db.close()
+
+
+def _has_every_table(db: sqlite3.Connection) -> bool:
+    named = ", ".join(f'runs."{name}"' for name in (*STORED, *FOLDED, "removed"))
+    for sql in (f"SELECT {named} FROM runs", "SELECT row, more FROM params", "SELECT row, more, best FROM metrics"):
+        db.execute(f"{sql} LIMIT 0")
+    db.execute("SELECT start, note, experiment, id FROM said LIMIT 0")
+    db.execute("SELECT key, value FROM meta LIMIT 0")
+    return True
 
 
 @contextlib.contextmanager

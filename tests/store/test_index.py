@@ -271,3 +271,13 @@ def test_sql_of_our_own_is_held_to_the_same_tables(opened: Repository) -> None:
     for sql in ("EXISTS (SELECT 1 FROM meta)", "EXISTS (SELECT 1 FROM sqlite_master)", "load_extension('x')"):
         with pytest.raises(UserError, match=r"prohibited|not authorized"):
             index.matching(sql)
+
+
+def test_a_name_of_two_things_is_not_guessed(opened: Repository) -> None:
+    make_run(opened, 1, params={"data": "x", "status": "odd", "acc": 1}, metrics={"acc": 0.5})
+    index = refreshed(opened)
+    for name, hint in (("data", "attributes.data or params.data"), ("acc", "params.acc or metrics.acc")):
+        with pytest.raises(UserError) as caught:
+            index.select(f"{name} = 'x'")
+        assert hint in caught.value.hint
+    assert len(index.select("status = 'Finished' and params.data = 'x' and attributes.data is null")) == 1
