@@ -42,7 +42,7 @@ pages: $(STAMP)
 	$(BIN)/python -m tools
 
 bench: $(STAMP)
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run
 
 clean:
 	rm -rf $(VENV) .demo build dist

@@ -14,13 +14,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from bench.readers import measure_readers
 
 TOP = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, str(TOP / "bin" / "git-replicate")]
 HISTORY = TOP / "bench" / "history.json"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "9"))
 FILES = int(os.environ.get("BENCH_FILES", "80000"))
+RUNS = int(os.environ.get("BENCH_RUNS", "100000"))
 
 
 def timed(command: list[str], directory: Path, env: dict[str, str] | None = None) -> float:
@@ -87,6 +91,7 @@ def measure(folder: Path) -> dict[str, float]:
         lambda: add_and_write_tree(large), lambda: timed([*PROGRAM, "start", "-q", "--", "true"], large), 5
     )
     show(figures, f"start -- true, {FILES} files, over the above", [ms - overhead for ms in recorded], "git add", scan)
+    measure_readers(folder, PROGRAM, timed, partial(show, figures), runs=RUNS, rounds=ROUNDS)
     return figures
 
 

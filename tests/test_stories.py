@@ -215,6 +215,15 @@ def test_reading_back(repo: GitRepo) -> None:
         assert replicate("log", "--where", attack, cwd=repo.top).returncode == 1
 
 
+def test_curves_that_no_seed_changes_are_warned_about(repo: GitRepo) -> None:
+    repo.write("same.py", "for step in range(3): print(f'step={step} loss={1 / (step + 1)}')\n")
+    for seed in ("1", "2"):
+        command = [sys.executable, "same.py", "--seed", seed]
+        assert replicate("start", "-q", "--", *command, cwd=repo.top).returncode == 0
+    done = replicate("collate", "--group-by", "params", "--format", "csv", cwd=repo.top)
+    assert "1 curve is identical in runs of different seeds" in done.stderr
+
+
 def test_what_people_say_of_runs(repo: GitRepo) -> None:
     replicate("start", "-q", "--", "true", cwd=repo.top)
     assert replicate("annotate", "latest", "--tag", "good", "--comment", "fine", cwd=repo.top).returncode == 0

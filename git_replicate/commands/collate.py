@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from git_replicate.store.index import Row
 
 _DEFAULT_AGGREGATES = ("mean", "std", "n")
+_MOST_CURVES = 2_000
+"""Runs whose curves are compared, of those that ended with the same metrics."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,9 +47,21 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     draws = options.format == "text"
     grouped = bool(options.group_by or options.cell)
     _reading.draw(context, options, fold_constants(table) if draws and rows and not options.columns else table)
+    if grouped:
+        _compare_curves(context, rows)
     for doubt in collate.doubts(rows) if grouped else ():
         context.console.say(f"note: {doubt}")
     return 0
+
+
+def _compare_curves(context: Context, rows: Sequence[Row]) -> None:
+    """Give equal curves one name: their files differ in when the points were seen."""
+    from git_replicate.capture.curves import Curves
+
+    twins = collate.alike(rows)[:_MOST_CURVES]
+    for row, text in zip(twins, context.index.curves(twins), strict=True):
+        if text is not None:
+            row["curves"] = hash(tuple((p.step, p.metric, repr(p.value)) for p in Curves.from_csv(text)))
 
 
 def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
@@ -59,7 +73,7 @@ def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
     if options.where is not None:
         parts.append(f"({options.where})" if options.where.strip() else options.where)
     where = " and ".join(parts) or None
-    rows = index.select(where, sort=options.sort or ["started"], limit=None)
+    rows = index.select(where, sort=options.sort or ["started"], columns=(*_READ, *_asked(options, context)))
     _reading.present(context, rows)
     if not options.all:
         kept = []
@@ -77,12 +91,24 @@ def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
     return rows[: options.limit] if options.limit is not None else rows
 
 
+def _asked(options: argparse.Namespace, context: Context) -> list[str]:
+    """Every name on the command line that is a column of the index."""
+    texts = (options.columns, options.group_by, options.rows, options.cols, options.cell)
+    names = [name for text in texts for name in _names(text)]
+    return [_full(context, name) for name in names if name != "params" and not name.startswith("at(")]
+
+
 def _why_not(row: Row) -> str:
     if row["status"] != "finished":
         return str(row["status"])
     return next((name for name, key in _MARKS if row.get(key)), "")
 
 
+_READ = (
+    *collate.FIRST, "invalid", "superseded_by", "archived", "rerun_of", "mixed", "leaked", "host", "pid", "boot_id",
+    "tree", "data", "environment", "curves", "params", "metrics",
+)  # fmt: skip
+"""What this command looks at, besides the columns asked for by name."""
 _MARKS = (("invalid", "invalid"), ("superseded", "superseded_by"), ("archived", "archived"), ("reruns", "rerun_of"),
           ("mixed", "mixed"), ("leaked", "leaked"))  # fmt: skip
 
@@ -116,11 +142,8 @@ def _selections(options: argparse.Namespace, context: Context, rows: Sequence[Ro
 
 
 def _full(context: Context, name: str) -> str:
-    """A bare name as the index calls it; an unknown one is an error with a suggestion."""
-    kind = context.index.resolve(name).kind
-    if kind == "param" and not name.startswith("params."):
-        return f"params.{name}"
-    return f"metrics.{name}" if kind == "metric" and not name.startswith("metrics.") else name
+    """A name as the index calls it; an unknown one is an error with a suggestion."""
+    return context.index.resolve(name).name
 
 
 def _table(options: argparse.Namespace, context: Context, rows: Sequence[Row], columns: Sequence[str]) -> Table:

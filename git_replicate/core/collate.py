@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from git_replicate.core import stats
 from git_replicate.core.errors import UserError
-from git_replicate.core.table import Spread, Table
+from git_replicate.core.table import Spread, Table, plain
 
 Row = Mapping[str, Any]
 FIRST: Final = ("experiment", "id", "status", "started", "seed")
@@ -55,14 +55,14 @@ AGGREGATES: Final[Mapping[str, Callable[[Sequence[float]], Any]]] = {
 
 def every_column(rows: Iterable[Row]) -> tuple[str, ...]:
     """The columns of a whole table: who and when, then every param and every metric, sorted."""
-    names = {name for row in rows for name in row}
+    names = set().union(*rows)
     params = sorted(name for name in names if name.startswith("params."))
     metrics = sorted(name for name in names if name.startswith("metrics."))
     return (*FIRST, *params, *metrics)
 
 
 def plain_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    return Table(tuple(columns), tuple(tuple(row.get(name) for name in columns) for row in rows))
+    return Table(tuple(columns), tuple(tuple(map(row.get, columns)) for row in rows))
 
 
 def group_keys(rows: Sequence[Row], names: Sequence[str], ignore: Sequence[str]) -> list[str]:
@@ -134,7 +134,10 @@ def pivot(rows: Sequence[Row], row_keys: Sequence[str], column_keys: Sequence[st
 
 
 def _label(keys: Sequence[str], values: Sequence[Any]) -> str:
-    return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in zip(keys, values, strict=True))
+    return ", ".join(
+        f"{key.rpartition('.')[2]}={'none' if value is None else plain(value)}"
+        for key, value in zip(keys, values, strict=True)
+    )
 
 
 def nan_notices(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[str, ...]:
@@ -163,8 +166,19 @@ def doubts(rows: Sequence[Row]) -> tuple[str, ...]:
             curves.setdefault(row["curves"], set()).add(_seed(row))
     twins = sum(1 for seeds in curves.values() if len(seeds) > 1)
     if twins:
-        notices.append(f"{twins} curves are identical in runs of different seeds: does the program use its seed?")
+        are = "curve is" if twins == 1 else "curves are"
+        notices.append(f"{twins} {are} identical in runs of different seeds: does the program use its seed?")
     return tuple(notices)
+
+
+def alike(rows: Sequence[Row]) -> list[Any]:
+    """The runs that have curves and ended with the very metrics of a run of another seed."""
+    ends: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get("curves"):
+            metrics = sorted((name, repr(value)) for name, value in row.items() if name.startswith("metrics."))
+            ends.setdefault(repr(metrics), []).append(row)
+    return [row for same in ends.values() if len({_seed(row) for row in same}) > 1 for row in same]
 
 
 def _seed(row: Row) -> Any:

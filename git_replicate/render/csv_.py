@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import lru_cache
 from typing import Any
 
 from git_replicate.core.table import Spread, Table, plain
+
+_AS_IT_IS = frozenset([int, float, type(None)])
+"""Types that the writer itself writes as we would: in full, `nan`, nothing for None."""
 
 
 def render(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
-    writer.writerows([_cell(value) for value in row] for row in table.rows)
+    writer.writerows(
+        [v if type(v) in _AS_IT_IS else _text(v) if type(v) is str else _cell(v) for v in row] for row in table.rows
+    )
     return text.getvalue()
+
+
+@lru_cache(4_096)
+def _text(value: str) -> str:
+    return _cell(value)
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,10 @@ from git_replicate.core.table import Spread, Table, human
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _GAP = "  "
-_NARROWEST = 8
+_NARROWEST = 11
+"""Columns to which a text may be cut: the longest status still fits."""
+_HEADLINE = 4
+"""Metrics shown before any param is."""
 Paint = Callable[[str, str, Any], str]
 """(text of a cell, its column, its value) to the same text, perhaps in colour."""
 
@@ -21,10 +24,11 @@ def render(table: Table, *, width: int | None = None, paint: Paint | None = None
     lines = [f"{heading}{_constants(table, width)}"] if table.constants else []
     columns = [short_name(name, table.columns) for name in table.columns]
     cells = [[_clean(human(value)) for value in row] for row in table.rows]
-    shown, dropped = _fit(columns, cells, width)
+    shown = _fit(table, columns, cells, width)
+    dropped = [i for i in range(len(columns)) if i not in shown]
     sizes = {i: max([_width(columns[i]), *(_width(row[i]) for row in cells)]) for i in shown}
     if width is not None:
-        sizes = _shrink(sizes, width)
+        sizes = _shrink(sizes, {i: min(_narrowest(table, columns, cells, i), width) for i in shown}, width)
     right = {i for i in shown if _numeric(table.rows, i)}
     lines.append(_line([columns[i] for i in shown], shown, sizes, right))
     for row, values in zip(cells, table.rows, strict=True):
@@ -33,14 +37,25 @@ def render(table: Table, *, width: int | None = None, paint: Paint | None = None
             padded = [paint(text, table.columns[i], values[i]) for text, i in zip(padded, shown, strict=True)]
         lines.append(_GAP.join(padded).rstrip())
     if dropped:
-        names = ", ".join(table.columns[i] for i in dropped)
-        lines.append(f"({len(dropped)} columns do not fit: {_cut(names, max((width or 80) - 30, 20))})")
+        names = ", ".join(columns[i] for i in dropped)
+        head, tail = f"({len(dropped)} column{'s' * (len(dropped) != 1)} hidden: ", "; all of them: | less -S)"
+        lines.append(f"{head}{_cut(names, max((width or 80) - len(head) - len(tail), 8))}{tail}")
     return "\n".join(lines) + "\n"
 
 
 def _constants(table: Table, width: int | None) -> str:
-    text = _GAP.join(f"{short_name(name, ())}={_clean(human(value))}" for name, value in table.constants)
-    return text if width is None else _cut(text, width)
+    """What is the same in every row, as much as fits in one line, and how much more there is."""
+    pairs = [f"{short_name(name, ())}={_clean(human(value))}" for name, value in table.constants]
+    text = _GAP.join(pairs)
+    if width is None or _width(text) <= width:
+        return text
+    shown, used = 0, len(f"… {len(pairs)} more")
+    while shown < len(pairs) - 1 and used + _width(pairs[shown]) + len(_GAP) <= width:
+        used += _width(pairs[shown]) + len(_GAP)
+        shown += 1
+    if not shown:
+        return _cut(text, width)
+    return _GAP.join([*pairs[:shown], f"… {len(pairs) - shown} more"])
 
 
 def short_name(name: str, others: Sequence[str]) -> str:
@@ -53,39 +68,67 @@ def short_name(name: str, others: Sequence[str]) -> str:
     return _clean(name)
 
 
-def _fit(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int | None) -> tuple[list[int], list[int]]:
-    """Which columns are shown and which cannot be, at their narrowest."""
+def _fit(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """Which columns are shown: as many as fit at their narrowest, those that say most before the others."""
     positions = list(range(len(columns)))
     if width is None:
-        return positions, []
+        return positions
     shown: list[int] = []
     used = 0
-    for i in positions:
-        natural = max([_width(columns[i]), *(_width(row[i]) for row in cells)])
-        needed = min(natural, _NARROWEST) + (len(_GAP) if shown else 0)
-        if used + needed > width and shown:
-            return shown, positions[len(shown) :]
-        shown.append(i)
-        used += needed
-    return shown, []
+    for i in sorted(positions, key=lambda i: _rank(table.columns, i)):
+        needed = _narrowest(table, columns, cells, i) + (len(_GAP) if shown else 0)
+        if used + needed <= width or not shown:
+            shown.append(i)
+            used += needed
+        elif i == 0 or used + _NARROWEST > width:
+            break
+    return sorted(shown)
 
 
-def _shrink(sizes: dict[int, int], width: int) -> dict[int, int]:
+def _rank(columns: Sequence[str], position: int) -> tuple[int, int]:
+    """What a run is comes first, then the first metrics, the params, the other metrics, and what is beside them."""
+    name = columns[position]
+    if name.startswith("metrics."):
+        before = sum(1 for other in columns[:position] if other.startswith("metrics."))
+        return (1 if before < _HEADLINE else 3), position
+    if name.startswith("params."):
+        return 2, position
+    follows = any(other.startswith(("params.", "metrics.")) for other in columns[:position])
+    return (4 if follows else 0), position
+
+
+def _narrowest(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], position: int) -> int:
+    """The least width of a column: a number is never cut, a text and a heading may be."""
+    widest = max((_width(row[position]) for row in cells), default=0)
+    if _numeric(table.rows, position):
+        return max(widest, min(_width(columns[position]), _NARROWEST))
+    return min(max(widest, _width(columns[position])), _NARROWEST)
+
+
+def _shrink(sizes: dict[int, int], least: dict[int, int], width: int) -> dict[int, int]:
     """Take room from the widest columns until the line fits."""
     sizes = dict(sizes)
     room = width - len(_GAP) * (len(sizes) - 1)
     while sum(sizes.values()) > room:
-        widest = max(sizes, key=lambda i: sizes[i])
-        if sizes[widest] <= _NARROWEST:
+        larger = [i for i in sizes if sizes[i] > least[i]]
+        if not larger:
             break
-        sizes[widest] -= 1
+        sizes[max(larger, key=lambda i: sizes[i])] -= 1
     return sizes
+
+
+def _middle(text: str, size: int) -> str:
+    """A heading cut in its middle: names that begin alike often differ at their ends."""
+    if _width(text) <= size or not text.isascii():
+        return _cut(text, size)
+    tail = (size - 1) // 2
+    return f"{text[: size - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def _line(names: Sequence[str], shown: Sequence[int], sizes: dict[int, int], right: set[int]) -> str:
     pairs = zip(names, shown, strict=True)
     return _GAP.join(
-        _pad(_cut(name, sizes[i]), sizes[i], i in right, last=i == shown[-1]) for name, i in pairs
+        _pad(_middle(name, sizes[i]), sizes[i], i in right, last=i == shown[-1]) for name, i in pairs
     ).rstrip()
 
 

@@ -8,7 +8,6 @@ another version, a full disk, a folder that cannot be written - is an error: it 
 from __future__ import annotations
 
 import difflib
-import gc
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from git_replicate.store.index_schema import (
     ATTRIBUTES,
     FOLDED,
     KINDS,
+    YIELDING,
     attribute_column,
     connect,
     discard,
@@ -32,6 +32,7 @@ from git_replicate.store.index_schema import (
     only_reading,
     places,
     transaction,
+    unwatched,
 )  # fmt: skip
 from git_replicate.store.index_text import read_document
 
@@ -141,9 +142,13 @@ class Index:
                 return self._columns.column(table, rest)
             raise self._unknown(f"{table}.{rest}")
         attribute = rest if table == "runs" and (rest in KINDS or rest in ALIASES) else name
-        if attribute in KINDS:
-            return attribute_column(attribute)
         homes = [table for table in TABLES if name in self._columns.places[table]]
+        if attribute in KINDS:
+            if attribute == name and homes and name in YIELDING:
+                raise UserError(
+                    f"{name!r} is an attribute and a {homes[0][:-1]}", f"say attributes.{name} or {homes[0]}.{name}"
+                )
+            return attribute_column(attribute)
         if len(homes) == 2:
             raise UserError(f"{name!r} is a param and a metric", f"say params.{name} or metrics.{name}")
         if homes:
@@ -221,7 +226,7 @@ class Index:
                 f" AND ({chosen}) ORDER BY {', '.join([*order, 'runs.id DESC'])}"
                 f" LIMIT {-1 if limit is None else max(int(limit), 0)}"
             )
-            with only_reading(self._db), _unwatched():
+            with only_reading(self._db), unwatched():
                 return self._rows(self._db.execute(query), shown, columns is None or bool(more), more)
 
     def _order(self, name: str) -> Iterator[str]:
@@ -229,6 +234,9 @@ class Index:
         bare, down = parse_sort(name)
         column = self.resolve(bare)
         sql = (column.number or column.sql) if column.kind == "metric" else column.sql
+        if not column.number and column.raw in ("", column.sql):
+            yield f"{sql} {'DESC' if down else 'ASC NULLS LAST'}"  # as it is, for an index to serve
+            return
         yield f"{sql} IS NULL"
         yield f"{sql} {'DESC' if down else 'ASC'}"
         if column.raw:
@@ -249,7 +257,8 @@ class Index:
                 shown.update({k: (k, f"{name}.{place}", self._columns.coded(name, n)) for k, place, n in full})
                 continue
             column = self.resolve(name) if name not in KINDS else attribute_column(name)
-            shown[column.name] = (column.name, column.raw or column.sql, True)
+            coded = column.kind in ("flag", "param", "metric")
+            shown[column.name] = (column.name, column.raw or column.sql, coded)
         return list(shown.values())
 
     def _rows(
@@ -276,7 +285,7 @@ class Index:
                     table = name.partition(".")[0]
                     if text:
                         names = overflow[table]
-                        row.update({f"{table}.{names[key]}": value for key, value in decode_more(text).items()})
+                        row.update({f"{table}.{names[key]}": value for key, value in decode_more(text, table).items()})
             rows.append(row)
         return rows
 
@@ -313,15 +322,3 @@ def _refused(error: sqlite3.Error) -> UserError:
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
         return UserError("--where: the query takes too long", "choose runs by simpler conditions")
     return UserError(f"--where: {error}", 'git replicate log --where "metrics.accuracy > 0.9"')
-
-
-class _unwatched:  # noqa: N801  (a context manager, called like a function)
-    """Making a hundred thousand rows would set off the collector a hundred times, and there is nothing to collect."""
-
-    def __enter__(self) -> None:
-        self._was = gc.isenabled()
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
-        if self._was:
-            gc.enable()

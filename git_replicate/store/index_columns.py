@@ -29,6 +29,8 @@ _EVERY = NUMBER | TEXT | DIGITS | _CODED
 _WORDS: Final[Mapping[bytes, Any]] = {b"true": True, b"false": False, b"nan": math.nan}
 _NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)\s*", re.IGNORECASE)
 _LARGEST = 2**63
+_NUMBERS = frozenset([int, float])
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class Columns:
@@ -57,20 +59,21 @@ class Columns:
             if place[0] == "c":
                 cells[place] = cell
             else:
-                more[place] = cell.decode() if isinstance(cell, bytes) else cell
+                more[place] = value if kind == BOOLEAN else cell.decode() if isinstance(cell, bytes) else cell
         if more:
             cells["more"] = _json(more)
         return cells
 
     def encode_best(self, values: object) -> str | None:
         """A record's extremes as JSON: key of the metric to [min, min_step, max, max_step]."""
-        if not isinstance(values, Mapping):
+        if not isinstance(values, dict):
             return None
         found: dict[str, Any] = {}
         for name, best in values.items():
-            if isinstance(best, Mapping):
+            if isinstance(best, dict):
                 place = self.places["best"].get(name) or self._new("best", name)
-                found[place] = [_number_only(best.get(key)) for key in BEST]
+                numbers = [best.get("min"), best.get("min_step"), best.get("max"), best.get("max_step")]
+                found[place] = [number if type(number) in _NUMBERS else None for number in numbers]
         return _json(found) if found else None
 
     def note_nulls(self, names: object) -> None:
@@ -114,8 +117,8 @@ BEST: Final = ("min", "min_step", "max", "max_step")
 
 def flat(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested tables by dotted name."""
-    for name, value in values.items() if isinstance(values, Mapping) else ():
-        if isinstance(value, Mapping):
+    for name, value in values.items() if isinstance(values, dict) else ():
+        if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
@@ -126,12 +129,12 @@ def decode(cell: bytes) -> Any:
     return _WORDS[cell] if cell in _WORDS else cell.decode(errors="replace")
 
 
-def decode_more(text: str) -> dict[str, Any]:
-    """Key to value of a row's JSON; there the words stand for what they do in blobs."""
-    return {
-        key: _WORDS.get(value.encode(), value) if isinstance(value, str) else value
-        for key, value in json.loads(text).items()
-    }
+def decode_more(text: str, table: str) -> dict[str, Any]:
+    """Key to value of a row's JSON; metrics hold no texts, so the word there is NaN."""
+    values: dict[str, Any] = json.loads(text)
+    if table == "metrics":
+        return {key: math.nan if value == "nan" else value for key, value in values.items()}
+    return values
 
 
 def numeric(value: Any) -> Any:
@@ -168,14 +171,9 @@ def _bounded(value: int) -> int | float:
     return value if -_LARGEST <= value < _LARGEST else float(value)
 
 
-def _number_only(value: Any) -> Any:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return _bounded(value) if isinstance(value, int) and known else value if known else None
-
-
 def _json(value: Mapping[str, Any]) -> str:
     """JSON that SQLite reads: infinity as a number too large for it, NaN as null."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     if "Infinity" not in text and "NaN" not in text:
         return text
     return "{" + ",".join(f'"{key}":{_json_item(item)}' for key, item in value.items()) + "}"

@@ -11,7 +11,7 @@ from git_replicate.core.names import ANNOTATIONS_REF, RESERVED_FOLDER, RUNS_PREF
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import Annotations, fold
 from git_replicate.store.index_columns import TABLES, Columns
-from git_replicate.store.index_schema import FILES, FOLDED, STORED, attribute_values, transaction
+from git_replicate.store.index_schema import FILES, FOLDED, STORED, attribute_values, transaction, unwatched
 from git_replicate.store.index_stamp import still_holds, take_stamp
 from git_replicate.store.index_text import NO_RECORD, UNREADABLE, read_document
 from git_replicate.store.note_tree import list_notes
@@ -34,7 +34,7 @@ def refresh(db: sqlite3.Connection, repo: Repository) -> None:
     tip = repo.read_ref(ANNOTATIONS_REF) or ""
     if stamp == _meta(db, "stamp") and tip == _meta(db, "annotations") and refs == _known(db):
         return  # whoever refreshed meanwhile saw the same; nobody's lock is waited for
-    with transaction(db):
+    with transaction(db), unwatched():
         _Filler(db, repo).fill(refs, tip)
         db.execute("INSERT OR REPLACE INTO meta VALUES ('stamp', ?)", (stamp,))
 

@@ -7,6 +7,7 @@ index is kept in the user's cache, and where that fails too, in memory.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -25,13 +26,15 @@ from git_replicate.core.record import FORMAT
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Layout
 from git_replicate.store import index_columns
+from git_replicate.store.lock import take_turn
 
-VERSION: Final = 2 * 1_000 + FORMAT
+VERSION: Final = 3 * 1_000 + FORMAT
 LOCK_PATIENCE: Final = 60.0
 """Seconds to wait for another process that fills the index: it does what we would do."""
 QUERY_PATIENCE: Final = 60.0
 """Seconds after which a query is given up."""
 _STEPS = 100_000
+_CACHE_KILOBYTES = 64_000
 _LONGEST_VALUE = 50_000_000
 
 
@@ -84,6 +87,12 @@ KINDS: Final[Mapping[str, Kind]] = {
 }  # fmt: skip
 """Every column of `runs` that may be asked for, in order."""
 
+YIELDING: Final = frozenset(
+    "data environment curves ref oid cluster job task trial sweep directory reason base tree branch user host email"
+    " attempts seed_mode verdict snapshot signal".split()
+)
+"""Attributes whose bare name is not taken for theirs where a param or metric is called so."""
+
 ALIASES: Final[Mapping[str, str]] = {
     "run_id": "id", "run": "id", "start_time": "started", "end_time": "finished", "user_id": "user", "commit": "oid",
     "duration": "seconds", "tag": "tags", "created": "started",
@@ -106,8 +115,10 @@ def attribute_values(document: Mapping[str, Any]) -> list[Any]:
     for attribute in ATTRIBUTES.values():
         value: Any = document
         for part in attribute.path:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        values.append(value if type(value) is str and attribute.kind != "time" else _stored(value, attribute.kind))
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None and (type(value) is not str or attribute.kind == "time"):
+            value = _stored(value, attribute.kind)
+        values.append(value)
     return values
 
 
@@ -119,7 +130,7 @@ def _stored(value: Any, kind: Kind) -> Any:
     if kind == "number":
         known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
         return value if known else None
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def attribute_column(name: str) -> Column:
@@ -172,6 +183,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA case_sensitive_like = ON")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KILOBYTES}")
     if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         db.execute("SELECT tab, name, place, kinds FROM names LIMIT 1")
         return
@@ -184,7 +196,7 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TABLE runs (row INTEGER PRIMARY KEY, {columns})")
         db.execute("CREATE UNIQUE INDEX runs_ref ON runs (ref)")
         db.execute("CREATE INDEX runs_id ON runs (id)")
-        db.execute("CREATE INDEX runs_started ON runs (started)")
+        db.execute("CREATE INDEX runs_started ON runs (started, id)")
         db.execute("CREATE INDEX runs_unreadable ON runs (unreadable) WHERE unreadable IS NOT NULL")
         db.execute("CREATE TABLE params (row INTEGER PRIMARY KEY, more)")
         db.execute("CREATE TABLE metrics (row INTEGER PRIMARY KEY, more, best)")
@@ -209,6 +221,19 @@ def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[Non
         raise
 
 
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Making a hundred thousand rows would set off the collector a hundred times, and there is nothing to collect."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.freeze()  # nor will there be: rows stay for as long as the command runs
+            gc.enable()
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file is no good database: damaged, no database, or one with other tables than ours."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -216,10 +241,33 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def discard(path: str) -> None:
-    """Take a damaged file away."""
-    for name in (path, f"{path}-wal", f"{path}-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    """Take a damaged file away, unless somebody has made it again: of two at once, one would take the other's."""
+    with take_turn(f"{path}.lock", LOCK_PATIENCE):
+        if _is_sound(path):
+            return
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            with contextlib.suppress(OSError):  # where it cannot be taken away, another place is found
+                os.unlink(name)
+
+
+def _is_sound(path: str) -> bool:
+    db = _open(path)
+    try:
+        known = db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        return known and db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok" and _has_every_table(db)
+    except sqlite3.Error:
+        return False
+    finally:
+        db.close()
+
+
+def _has_every_table(db: sqlite3.Connection) -> bool:
+    named = ", ".join(f'runs."{name}"' for name in (*STORED, *FOLDED, "removed"))
+    for sql in (f"SELECT {named} FROM runs", "SELECT row, more FROM params", "SELECT row, more, best FROM metrics"):
+        db.execute(f"{sql} LIMIT 0")
+    db.execute("SELECT start, note, experiment, id FROM said LIMIT 0")
+    db.execute("SELECT key, value FROM meta LIMIT 0")
+    return True
 
 
 @contextlib.contextmanager

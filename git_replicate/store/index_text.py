@@ -8,8 +8,9 @@ here, four times as fast; a text with anything else in it goes to the parser. A 
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import tomli
@@ -21,21 +22,28 @@ UNREADABLE = "unreadable"
 NO_RECORD = "no record"
 
 _PLAIN = r'"[^"\\\x00-\x08\x0a-\x1f\x7f]*"'
-_LINE = re.compile(
-    rf"""(?:
-    ([\w-]+)[ ]=[ ](?:
+_FLOAT = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?"
+_PARTS = re.compile(
+    rf"""(?:([\w-]+)[ ]=[ ](?:
         ({_PLAIN})
         |(-?(?:0|[1-9]\d*))
-        |(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?)
+        |({_FLOAT})
         |(true|false|-?inf|nan)
         |(\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{{6}})?\+00:00)
         |\[\n((?:[ ]{{4}}{_PLAIN},\n)*)\]
-    )
-    |\[([\w-]+(?:\.[\w-]+)*)\]
-    |
-    )\n""",
-    re.VERBOSE | re.ASCII,
+    ))?\n|(.)""",
+    re.VERBOSE | re.ASCII | re.DOTALL,
 )
+"""A line, blank or of a name and a value of one of six kinds; the last group is whatever is none."""
+_HEADING = re.compile(r"\[([\w-]+(?:\.[\w-]+)*)\]\n", re.ASCII)
+_NUMBER = rf"({_FLOAT}|-?inf)"
+_EXTREMES = re.compile(
+    rf"\[metrics_best\.[\w-]+\]\nmin = {_NUMBER}\n(?:min_step = (\d+)\n)?"
+    rf"(?:max = {_NUMBER}\n)?(?:max_step = (\d+)\n)?\n?",
+    re.ASCII,
+)
+"""The most frequent table, in one piece."""
+_REMEMBERED = 4_096
 
 
 def read_document(text: bytes | None, *, skip: Container[str] = ()) -> dict[str, Any]:
@@ -58,31 +66,54 @@ def read_plain(text: str, *, skip: Container[str] = ()) -> dict[str, Any] | None
         return None
     document: dict[str, Any] = {}
     tables = {"": document}
-    table = document
     position, size = 0, len(text)
-    match = _LINE.match
     while position < size:
-        line = match(text, position)
-        if line is None:
-            return None
-        position = line.end()
-        kind = line.lastindex
+        end = text.find("\n[", position) + 1 or size
+        path = ""
+        if position or text[0] == "[":
+            heading = _HEADING.match(text, position)
+            if heading is None:
+                return None
+            path = heading[1]
+        if path not in skip:
+            values = _section(text[position:end])
+            table = document if not path else _open(tables, path)
+            if values is None or table is None:
+                return None
+            table.update(values)
+        position = end
+    return document
+
+
+@lru_cache(_REMEMBERED)
+def _section(text: str) -> Mapping[str, Any] | None:
+    """The values of one table, from its heading on; None where there is anything unusual.
+
+    Remembered, since many runs have the same user, code and process.
+    """
+    values: dict[str, Any] = {}
+    if extremes := _EXTREMES.fullmatch(text):
+        low, low_step, high, high_step = extremes.groups()
+        known = (
+            ("min", low, _number),
+            ("min_step", low_step, int),
+            ("max", high, _number),
+            ("max_step", high_step, int),
+        )
+        return {name: read(written) for name, written, read in known if written is not None}
+    for part in _PARTS.finditer(text, text.find("\n") + 1 if text[0] == "[" else 0):
+        kind = part.lastindex
         if kind is None:
             continue
-        if kind == 8:
-            if line[8] in skip:
-                position = text.find("\n[", position - 1) + 1 or size
-                continue
-            opened = _open(tables, line[8])
-            if opened is None:
-                return None
-            table = opened
-            continue
-        key = line[1]
-        if key in table:
+        key, written = part.group(1, kind)
+        if kind == 8 or key in values:
             return None
-        table[key] = _value(kind, line[kind])
-    return document
+        values[key] = _value(kind, written)
+    return values
+
+
+def _number(written: str) -> int | float:
+    return int(written) if written.lstrip("-").isdigit() else float(written)
 
 
 def _value(kind: int, written: str) -> Any:

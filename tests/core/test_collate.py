@@ -63,7 +63,7 @@ def test_equal_curves_of_unequal_seeds_are_doubted() -> None:
     rows = [{"curves": "c", "seed": 1, "tree": "t"}, {"curves": "c", "seed": 2, "tree": "u"}]
     assert collate.doubts(rows) == (
         "the runs have 2 different snapshots of the code",
-        "1 curves are identical in runs of different seeds: does the program use its seed?",
+        "1 curve is identical in runs of different seeds: does the program use its seed?",
     )
 
 
@@ -87,3 +87,21 @@ def test_differences_are_those_that_differ() -> None:
 )
 def test_cells_for_people(value: Any, text: str) -> None:
     assert human(value) == text
+
+
+def test_runs_that_ended_alike_with_other_seeds_are_looked_at() -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "curves": "1", "seed": 1, "metrics.m": 0.5},
+        {"id": "b", "curves": "2", "seed": 2, "metrics.m": 0.5},
+        {"id": "c", "curves": "3", "seed": 3, "metrics.m": 0.6},
+        {"id": "d", "seed": 4, "metrics.m": 0.5},
+    ]
+    assert [row["id"] for row in collate.alike(rows)] == ["a", "b"]
+
+
+def test_an_absent_value_is_a_column_of_a_pivot() -> None:
+    rows: list[dict[str, Any]] = [
+        {"params.m": 1, "metrics.a": 1.0},
+        {"params.m": 1, "params.d": True, "metrics.a": 2.0},
+    ]
+    assert collate.pivot(rows, ["params.m"], ["params.d"], "metrics.a").columns == ("params.m", "d=none", "d=true")

@@ -53,8 +53,38 @@ def test_a_persons_table_fits_and_holds_no_control_characters(cells: list[str], 
     drawn = text.render(table, width=width)
     assert not any(ord(c) < 32 and c != "\n" for c in drawn)
     assert len(drawn.split("\n")) <= 4
-    assert all(len(line) <= width for line in drawn.split("\n")[:2]) or width < 8 * len(cells)
+    assert all(len(line) <= width for line in drawn.split("\n")[:2]) or width < 13 * len(cells)
 
 
 def test_what_goes_to_a_file_is_not_cut() -> None:
     assert "y" * 500 in text.render(Table(("a",), (("y" * 500,),)), width=None)
+
+
+def wide(params: int) -> Table:
+    names = tuple(f"params.a_rather_long_name_{i:02}" for i in range(params))
+    columns = ("run", "status", *names, "metrics.acc", "metrics.val_loss", "message")
+    row = (0.5,) * params
+    return Table(
+        columns, (("0a", "interrupted", *row, 0.91234, 1.0, "m" * 90), ("0b", "lost", *row, 0.1, 2.0, "")),
+        (("experiment", "digits"), *((f"params.c{i}", i) for i in range(30))),
+    )  # fmt: skip
+
+
+def test_a_narrow_table_shows_the_metrics_and_says_what_it_hides() -> None:
+    head, names, first, _, hidden, _ = text.render(wide(20), width=80).split("\n")
+    assert head.startswith("experiment=digits  c0=0  c1=1")
+    assert head.endswith(" more")
+    assert names.split() == ["run", "status", "a_rath…ame_00", "a_rath…ame_01", "a_rath…ame_02", "acc", "val_loss"]
+    assert first.split() == ["0a", "interrupted", "0.5", "0.5", "0.5", "0.91234", "1"]
+    assert hidden == "(18 columns hidden: a_rather_long_name_03, a_rather_lo…; all of them: | less -S)"
+
+
+def test_a_number_is_never_cut() -> None:
+    drawn = text.render(Table(("t", "n"), (("x" * 50, 123456.125), ("y", -1.2345e-300))), width=26)
+    assert "1.2346e+05" in drawn
+    assert "-1.2345e-300" in drawn
+
+
+def test_wide_characters_count_twice() -> None:
+    drawn = text.render(Table(("名前", "n"), (("学習率が高い", 1), ("x", 2))), width=40)
+    assert drawn == "名前          n\n学習率が高い  1\nx             2\n"
