@@ -7,16 +7,22 @@ A plan is all that the end of a run needs to know, so that whoever sees the end 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
+import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from git_replicate.capture.outputs import stamp_files
+from git_replicate.capture.tensorboard import find_event_files
 from git_replicate.core.settings import Settings
 from git_replicate.core.stats import smaller_is_better
 
 PLAN_FILE = "plan.json"
+_FRESH = 60.0
+"""Seconds; an older file has a time that tells it from this run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +94,14 @@ def make_plan(request: Request, settings: Settings, *, top: str, environment: by
         session=request.session,
         environment=environment.decode(),
         data=data.decode(),
-        before=stamp_files(_united(metrics, outputs), top),
+        before={**stamp_files(_united(metrics, outputs), top), **_fresh_events(top)},
     )
+
+
+def _fresh_events(top: str) -> dict[str, tuple[int, int, int]]:
+    """Stamps of TensorBoard's files that a run before this one may be writing, or has just written."""
+    fresh = find_event_files(top, since=time.time() - _FRESH)
+    return stamp_files([glob.escape(os.path.relpath(path, top)) for path in fresh], top)
 
 
 def _united(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
