@@ -189,6 +189,9 @@ class Record:
     metrics_source: Mapping[str, str] = _mapping("metric to origin: api, a tracker, tensorboard, a file, stdout")
     outputs: Mapping[str, Output] = _mapping("declared outputs by path")
     files: tuple[WrittenFile, ...] = _doc("files that the run wrote and that are not kept", default=())
+    stages_run: tuple[str, ...] = _doc(
+        "stages that were run, or restored, for this run; the others were fresh", default=()
+    )
     trackers: Mapping[str, Any] = _mapping("ids and addresses of other trackers' runs")
     runtime: Mapping[str, Any] = _mapping("what the process really loaded; not part of the environment's identity")
     sweep: Mapping[str, Any] = _mapping("the sweep the run belongs to, and its point")

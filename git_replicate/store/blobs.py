@@ -65,6 +65,12 @@ def keep(store: str, file: str) -> Kept:
     return Kept(digest, size, final)
 
 
+def copy_out(source: str, target: str) -> None:
+    """A new file with a stored file's content: reflinked, else copied; `FileExistsError` if there is one."""
+    with open(source, "rb") as old, open(target, "xb") as new:
+        _copy(old.fileno(), new.fileno())
+
+
 def _is_there(path: str, size: int) -> bool:
     """Whether a file is there in full: a power cut may have left an empty one."""
     try:
