@@ -21,7 +21,7 @@ from git_replicate.capture.tensorboard import SOURCE, find_event_files, is_event
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
-from git_replicate.execution.keeping import keeping, note_and_release, store_of, wanted
+from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.spool import Spool
@@ -105,6 +105,8 @@ def _store_end(
         store = store_of(repo.layout, plan)
         parts = replace(parts, outputs=collected.tree, large=collected.store, store=store, pointers=plan.lfs)
         commit = finish(repo, record, start, parts)
+        if collected.store and (full := nearly_full(repo.layout, plan)):
+            notices.append(full)
         if collected.tree or collected.store:
             record = read_run(repo, commit).record
         try:

@@ -59,6 +59,8 @@ class Plan:
     smallest: bool = False
     """Whether the metric of `keep = "best:METRIC"` is best where it is smallest."""
     lfs: bool = False
+    store: str = ""
+    """Folder for big outputs, where one is configured; relative to the top."""
     log_bytes: int = 10_000_000
     tags: tuple[str, ...] = ()
     session: bool = False
@@ -74,7 +76,9 @@ class Plan:
     """What the attempts before this one took."""
 
 
-def make_plan(request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes) -> Plan:
+def make_plan(
+    request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes, store: str = ""
+) -> Plan:
     """Merge what the command line adds to the configuration."""
     results = settings.results
     metrics = _united(results.metrics, request.metrics)
@@ -89,6 +93,7 @@ def make_plan(request: Request, settings: Settings, *, top: str, environment: by
         keep=settings.outputs.keep,
         smallest=smaller_is_better(settings.outputs.keep.removeprefix("best:"), results.maximize, results.minimize),
         lfs=settings.outputs.lfs,
+        store=store,
         log_bytes=settings.log.bytes,
         tags=request.tags,
         session=request.session,

@@ -126,7 +126,12 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepare
     record = _record(request, place, captured, run, now)
     record = replace(record, code=code, missing=(*missing, *captured.doubts))
     plan = make_plan(
-        request, place.settings, top=_worktree(place), environment=captured.environment, data=captured.data
+        request,
+        place.settings,
+        top=_worktree(place),
+        environment=captured.environment,
+        data=captured.data,
+        store=place.config.get("replicate.store") or "",
     )
     if earlier is not None:
         if reason := difference(place.repository, earlier, record, captured.data):

@@ -79,3 +79,13 @@ def test_a_foreign_record_cannot_write_elsewhere(tmp_path: Path, path: str) -> N
     (tmp_path / "out" / "link").symlink_to(tmp_path)
     with pytest.raises(FormatError):
         _target(str(tmp_path / "out"), path)
+
+
+def test_a_store_of_ones_own(repo: GitRepo, tmp_path: Path) -> None:
+    repo.git("config", "replicate.store", str(tmp_path / "store"))
+    repo.write("replicate.toml", '[results]\noutputs = ["m.pt"]\n[outputs]\nlarge_bytes = 100\n')
+    assert replicate("start", "-q", "sh", "-c", "printf '%200s' '' > m.pt", cwd=repo.top).returncode == 0
+    assert [path.stat().st_size for path in (tmp_path / "store").rglob("*") if path.is_file()] == [200]
+    assert not (repo.top / ".git" / "lfs").exists()
+    assert replicate("outputs", "latest", "-o", str(tmp_path / "out"), cwd=repo.top).returncode == 0
+    assert (tmp_path / "out" / "m.pt").read_bytes() == b" " * 200
