@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("action", nargs="?", choices=("status", "run"), default="status", help="show (the default), or run stages")
-    add("stage", metavar="STAGE", nargs="?", default="", help="with run: this stage, and those that it reads from")
+    add("action", nargs="?", choices=("status", "run", "hash"), default="status",
+        help="show (the default), run stages, or hash what a run read and left unhashed")  # fmt: skip
+    add("name", metavar="NAME", nargs="?", default="",
+        help="with run: this stage, and those that it reads from; with hash: a run (default: the latest)")  # fmt: skip
     add("--force", action="store_true", help="with run: run stages that are fresh as well")
     _reading.add_output(parser, ("text", "json"))
 
@@ -24,15 +26,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.execution.stages import Stages
 
-    if options.action != "run" and (options.force or options.stage):
-        raise UsageError("--force and STAGE belong to data run", "git replicate data run --force")
+    if (options.action != "run" and options.force) or (options.action == "status" and options.name):
+        raise UsageError("--force belongs to data run, NAME to data run and data hash", "git replicate data -h")
+    if options.action == "hash":
+        return _hash(options, context)
     stages = Stages(context.repository, context.settings.stage, context.console.say)
     if options.action == "run":
-        for report in stages.run(only=options.stage, force=options.force):
+        for report in stages.run(only=options.name, force=options.force):
             if report.done == "fresh":
                 context.console.say(f"stage {report.name} is fresh")
         return 0
     return _status(options, context, stages)
+
+
+def _hash(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.execution.data_hashes import complete_hashes
+    from git_replicate.store.store import read_run
+
+    row = _reading.find(context, options.name or "latest")
+    done, problems = complete_hashes(context.repository, read_run(context.repository, row["ref"]))
+    for problem in problems:
+        context.console.warn(problem)
+    context.console.say(f"{done} entries hashed" if done or problems else "nothing is left to hash")
+    return 1 if problems else 0
 
 
 def _status(options: argparse.Namespace, context: Context, stages: Stages) -> int:

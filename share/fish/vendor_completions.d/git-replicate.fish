@@ -106,7 +106,7 @@ complete -f -c git -n '__git_replicate_uses data' -s h -l help -d 'show this hel
 complete -f -c git -n '__git_replicate_uses data' -l force -d 'with run: run stages that are fresh as well'
 complete -f -c git -n '__git_replicate_uses data' -l format -x -a 'text json' -d 'how to print (default: text)'
 complete -c git -n '__git_replicate_uses data' -s o -l output -r -F -d 'write to a file instead'
-complete -f -c git -n '__git_replicate_uses data' -a 'status run'
+complete -f -c git -n '__git_replicate_uses data' -a 'status run hash'
 
 complete -f -c git -n '__git_replicate_uses outputs' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses outputs' -s o -l output -x -d 'restore into this folder'
