@@ -94,9 +94,8 @@ def _read(path: bytes) -> tuple[os.stat_result, str, os.stat_result]:
         if not stat.S_ISREG(before.st_mode):
             raise OSError(0, "not a regular file or folder")
         if before.st_size <= _THREADED:
-            hasher = blake3.blake3()
-            while data := os.read(descriptor, _THREADED + 1):
-                hasher.update(data)
+            # One call tells the end as well, if the file is as long as it was said to be; else it has changed.
+            hasher = blake3.blake3(os.read(descriptor, before.st_size + 1))
         else:
             hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
             buffer = bytearray(_PIECE)
