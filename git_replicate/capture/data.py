@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from git_replicate.capture.hashing import File, files_below, fingerprint, hash_file, hash_list
+from git_replicate.capture.pointers import MOST_POINTER, annex_id, not_here
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.errors import UserError
 from git_replicate.core.paths import quote_path
@@ -59,15 +60,20 @@ def capture_data(
 def _entry(path: str, shown: str, cache: StatCache, *, by_stat: bool, hint: str = "") -> dict[str, Any]:
     """What is recorded of one file or folder: hash, bytes, and for a folder files and their list."""
     try:
+        _refuse_pointer(os.fsencode(path), shown)
         status = os.stat(path)
         if not stat.S_ISDIR(status.st_mode):
-            file = File(b"", os.fsencode(path), status)
+            file = File(b"", os.fsencode(path), status, annex_id(os.fsencode(path)))
             return {"hash": fingerprint([file]) if by_stat else hash_file(file, cache), "bytes": status.st_size}
         files = files_below(os.fsencode(path))
         total = {"bytes": sum(file.status.st_size for file in files), "files": len(files)}
         if by_stat:
             return {"hash": fingerprint(files), **total}
         cache.expect(os.fsencode(path))
+        for file in files:
+            if command := not_here(file.path, file.status) if _suspicious(file, cache) else "":
+                inner = os.path.join(shown, os.fsdecode(file.name))
+                raise UserError(f"data {inner}: its content is not here, only a pointer to it", f"{command} {inner}")
         hashes = [(file.name, hash_file(file, cache)) for file in files]
     except OSError as error:
         hint = hint or f"look: ls -ld {shown}"
@@ -76,3 +82,14 @@ def _entry(path: str, shown: str, cache: StatCache, *, by_stat: bool, hint: str 
     if len(hashes) <= MOST_LISTED:
         entry["list"] = {quote_path(name): digest for name, digest in hashes}
     return entry
+
+
+def _refuse_pointer(path: bytes, shown: str) -> None:
+    """`UserError` for a file of git-lfs or git-annex whose content was not fetched: a run would read the pointer."""
+    if command := not_here(path, os.lstat(path)):
+        raise UserError(f"data {shown}: its content is not here, only a pointer to it", f"{command} {shown}")
+
+
+def _suspicious(file: File, cache: StatCache) -> bool:
+    """Whether a file may point to content elsewhere; one that was hashed before does not."""
+    return file.status.st_size < MOST_POINTER and not file.known and cache.get(file.path, file.status) is None

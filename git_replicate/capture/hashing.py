@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from git_replicate.capture.pointers import annex_id
 from git_replicate.capture.stat_cache import StatCache
 
 _THREADED: Final = 1_000_000
@@ -31,6 +32,8 @@ class File:
     name: bytes
     path: bytes
     status: os.stat_result
+    known: str = ""
+    """Its hash, where whoever keeps the file names it by that."""
 
 
 def files_below(top: bytes) -> list[File]:
@@ -57,7 +60,8 @@ def files_below(top: bytes) -> list[File]:
                 if stat.S_ISDIR(status.st_mode):
                     waiting.append((entry.path, name + b"/"))
                 elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-                    found.append(File(name, entry.path, status))
+                    known = annex_id(entry.path) if entry.is_symlink() else ""
+                    found.append(File(name, entry.path, status, known))
     return sorted(found, key=lambda file: file.name)
 
 
@@ -66,6 +70,8 @@ def hash_file(file: File, cache: StatCache) -> str:
 
     `OSError` for what is no regular file or cannot be read, `ChangingError` for one that changes all the time.
     """
+    if file.known and stat.S_ISREG(file.status.st_mode):
+        return file.known
     import blake3
 
     if stat.S_ISLNK(file.status.st_mode):

@@ -194,3 +194,29 @@ def test_an_unreadable_file_is_an_error_with_a_hint(tmp_path: Path, monkeypatch:
     with pytest.raises(UserError, match="data a: Permission denied") as caught:
         capture(tmp_path, "a")
     assert caught.value.hint == "look: ls -ld a"
+
+
+def test_files_of_git_annex_have_the_id_that_it_gave_them(tmp_path: Path) -> None:
+    key = "SHA256E-s3--" + "ab" * 32 + ".bin"
+    store = tmp_path / ".git" / "annex" / "objects" / "aa" / "bb" / key / key
+    store.parent.mkdir(parents=True)
+    store.write_bytes(b"one")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.bin").symlink_to(f"../.git/annex/objects/aa/bb/{key}/{key}")
+    assert capture(tmp_path, "d")["d"]["list"] == {"a.bin": "sha256:" + "ab" * 32}
+    assert capture(tmp_path, "d/a.bin")["d/a.bin"]["hash"] == "sha256:" + "ab" * 32
+    store.unlink()
+    for path in ("d", "d/a.bin"):
+        with pytest.raises(UserError, match=r"data d/a\.bin: its content is not here") as caught:
+            capture(tmp_path, path)
+        assert caught.value.hint == "git annex get d/a.bin"
+
+
+@pytest.mark.parametrize("path", ["d", "d/a.bin"])
+def test_a_pointer_of_git_lfs_is_not_the_data(tmp_path: Path, path: str) -> None:
+    (tmp_path / "d").mkdir()
+    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 12345\n"
+    (tmp_path / "d" / "a.bin").write_text(text)
+    with pytest.raises(UserError, match=r"data d/a\.bin: its content is not here, only a pointer to it") as caught:
+        capture(tmp_path, path)
+    assert caught.value.hint == "git lfs pull --include d/a.bin"
