@@ -92,4 +92,6 @@ def _refuse_pointer(path: bytes, shown: str) -> None:
 
 def _suspicious(file: File, cache: StatCache) -> bool:
     """Whether a file may point to content elsewhere; one that was hashed before does not."""
+    if stat.S_ISLNK(file.status.st_mode):
+        return True
     return file.status.st_size < MOST_POINTER and not file.known and cache.get(file.path, file.status) is None
