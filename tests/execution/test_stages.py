@@ -56,6 +56,7 @@ def test_a_stage_runs_before_the_run_once(staged: GitRepo) -> None:
     stage = latest(staged)["stages"]
     assert isinstance(stage, dict)
     assert stage["prepare"]["reused"] is False
+    assert "stages\n  prepare  run\n" in replicate("show", cwd=staged.top).stdout
     assert set(stage["prepare"]["inputs"]) == {"data/raw.txt"}
     os.utime(staged.top / "prepare.sh", (1, 1))
     os.utime(staged.top / "data" / "raw.txt", (1, 1))
