@@ -28,6 +28,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("diff-params", "diff_params", "what differs in params, seeds and metrics", "read"),
     Command("diff", "diff", "what differs in code, environment, data and outputs", "read"),
     Command("collate", "collate", "make a table of many runs", "read"),
+    Command("data", "data", "status of declared data and stages; run the stages that are stale", "data"),
+    Command("outputs", "outputs", "list a run's outputs, or restore them", "data"),
     Command("annotate", "annotate", "tag, comment, archive or invalidate a run", "keep"),
     Command("rm", "rm", "remove runs, and bring them back", "keep"),
     Command("status", "status", "live runs of this machine", "keep"),

@@ -26,6 +26,13 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate collate --group-by params --columns accuracy",
         "git replicate collate --rows params.lr --cols params.hidden --cell accuracy --format latex",
     ),
+    "data": (
+        "git replicate data",
+        "git replicate data run",
+        "git replicate data run prepare --force",
+        "git replicate data hash latest",
+    ),
+    "outputs": ("git replicate outputs latest", "git replicate outputs best:accuracy 'plots/*' -o restored"),
     "annotate": (
         "git replicate annotate latest --tag baseline --comment 'the numbers of table 2'",
         "git replicate annotate latest --invalid 'trained on the test set'",

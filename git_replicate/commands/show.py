@@ -36,6 +36,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     document.update({name: _folded(row, name) for name in _FOLDED if name in row})
     document["environment"] = _toml(files.environment)
     document.update(_toml(files.data))
+    for name, stage in document.get("stages", {}).items():
+        stage["reused"] = name not in document.get("stages_run", ())
     curves = _curves(files.metrics_csv) if options.curves else {}
     if options.format == "json":
         from git_replicate.render import json_

@@ -186,9 +186,12 @@ class Record:
     seeds: Seeds = _doc("what the random number generators started from", default=Seeds())
     metrics: Mapping[str, float | int] = _mapping("last value of each metric")
     metrics_best: Mapping[str, Best] = _mapping("extremes of each metric's curve")
-    metrics_source: Mapping[str, str] = _mapping("metric to origin: api, a tracker, a file, stdout")
+    metrics_source: Mapping[str, str] = _mapping("metric to origin: api, a tracker, tensorboard, a file, stdout")
     outputs: Mapping[str, Output] = _mapping("declared outputs by path")
     files: tuple[WrittenFile, ...] = _doc("files that the run wrote and that are not kept", default=())
+    stages_run: tuple[str, ...] = _doc(
+        "stages that were run, or restored, for this run; the others were fresh", default=()
+    )
     trackers: Mapping[str, Any] = _mapping("ids and addresses of other trackers' runs")
     runtime: Mapping[str, Any] = _mapping("what the process really loaded; not part of the environment's identity")
     sweep: Mapping[str, Any] = _mapping("the sweep the run belongs to, and its point")

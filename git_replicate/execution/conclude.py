@@ -7,7 +7,7 @@ all three find the same things in the same places. It starts no process and asks
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -17,10 +17,11 @@ from git_replicate.capture.log import assemble_log
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
 from git_replicate.capture.metrics import OutputMetrics
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
+from git_replicate.capture.tensorboard import SOURCE, find_event_files, is_event_file, read_event_files
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
-from git_replicate.execution.keeping import keeping, note_and_release, store_of, wanted
+from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.spool import Spool
@@ -104,6 +105,8 @@ def _store_end(
         store = store_of(repo.layout, plan)
         parts = replace(parts, outputs=collected.tree, large=collected.store, store=store, pointers=plan.lfs)
         commit = finish(repo, record, start, parts)
+        if collected.store and (full := nearly_full(repo.layout, plan)):
+            notices.append(full)
         if collected.tree or collected.store:
             record = read_run(repo, commit).record
         try:
@@ -202,8 +205,13 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
     found.close()
     notices: list[str] = [*found.notices()]
     since = record.started.timestamp() if record.started else None
-    sources = []
-    for path in find_metrics_files(plan.metrics, plan.top):
+    declared = find_metrics_files(plan.metrics, plan.top)
+    events, lines = _event_curves(plan, declared, since)
+    notices += lines
+    sources = [(SOURCE, events)]
+    for path in declared:
+        if is_event_file(path):
+            continue
         if is_unwritten(path, plan.top, plan.before):
             notices.append(f"metrics {path}: not written by this run")
             continue
@@ -216,6 +224,14 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
     if plan.attempt > 1:
         merged = _after_earlier(merged, Curves.from_csv(spool.read(EARLIER_CURVES) or b""), record)
     return merged, log.data, log.cut, notices
+
+
+def _event_curves(plan: Plan, declared: Sequence[str], since: float | None) -> tuple[Curves, list[str]]:
+    """The curves that the run wrote for TensorBoard, wherever in the worktree, and notices."""
+    known = [os.path.join(plan.top, path) for path in declared if is_event_file(path)]
+    found = find_event_files(plan.top, since=since, known=known)
+    written = [path for path in found if not is_unwritten(os.path.relpath(path, plan.top), plan.top, plan.before)]
+    return read_event_files(written, top=plan.top, since=since)
 
 
 def _after_earlier(metrics: Metrics, earlier: Curves, record: Record) -> Metrics:

@@ -49,14 +49,25 @@ class Holding:
 
 
 def store_of(layout: Layout, plan: Plan) -> str:
-    """The folder for big outputs; "" for git-lfs's own."""
-    return os.path.join(state_dir(layout), "store") if _number(plan) or _metric(plan) else ""
+    """The folder for big outputs: ours where some may go again, the one configured, or "" for git-lfs's own."""
+    if _releases(plan):
+        return os.path.join(state_dir(layout), "store")
+    return os.path.join(plan.top, os.path.expanduser(plan.store)) if plan.store else ""
+
+
+def _releases(plan: Plan) -> bool:
+    return bool(_number(plan) or _metric(plan))
+
+
+def nearly_full(layout: Layout, plan: Plan) -> str:
+    """In words, that big outputs have hardly room any more; "" if they have."""
+    return blobs.scarce(store_of(layout, plan) or blobs.default_store(layout.common_dir))
 
 
 @contextlib.contextmanager
 def keeping(layout: Layout, plan: Plan) -> Iterator[None]:
     """Around storing outputs: where files may be released, one run at a time stores and releases."""
-    if store_of(layout, plan):
+    if _releases(plan):
         with wait_lock(os.path.join(state_dir(layout), "kept.lock")):
             yield
     else:
@@ -81,7 +92,7 @@ def wanted(layout: Layout, plan: Plan, record: Record) -> tuple[str, str]:
 
 def note_and_release(repo: Repository, plan: Plan, record: Record) -> list[str]:
     """Remember what a run that has just been stored holds, and release what no longer counts; notices."""
-    if not store_of(repo.layout, plan):
+    if not _releases(plan):
         return []
     stored = tuple(sorted({o.hash.removeprefix("sha256:") for o in record.outputs.values() if o.kept == "store"}))
     holds = bool(stored) or any(output.kept == "tree" for output in record.outputs.values())

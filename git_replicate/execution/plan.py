@@ -7,16 +7,22 @@ A plan is all that the end of a run needs to know, so that whoever sees the end 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
+import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from git_replicate.capture.outputs import stamp_files
+from git_replicate.capture.tensorboard import find_event_files
 from git_replicate.core.settings import Settings
 from git_replicate.core.stats import smaller_is_better
 
 PLAN_FILE = "plan.json"
+_FRESH = 60.0
+"""Seconds; an older file has a time that tells it from this run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Plan:
     smallest: bool = False
     """Whether the metric of `keep = "best:METRIC"` is best where it is smallest."""
     lfs: bool = False
+    store: str = ""
+    """Folder for big outputs, where one is configured; relative to the top."""
     log_bytes: int = 10_000_000
     tags: tuple[str, ...] = ()
     session: bool = False
@@ -68,7 +76,9 @@ class Plan:
     """What the attempts before this one took."""
 
 
-def make_plan(request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes) -> Plan:
+def make_plan(
+    request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes, store: str = ""
+) -> Plan:
     """Merge what the command line adds to the configuration."""
     results = settings.results
     metrics = _united(results.metrics, request.metrics)
@@ -83,13 +93,20 @@ def make_plan(request: Request, settings: Settings, *, top: str, environment: by
         keep=settings.outputs.keep,
         smallest=smaller_is_better(settings.outputs.keep.removeprefix("best:"), results.maximize, results.minimize),
         lfs=settings.outputs.lfs,
+        store=store,
         log_bytes=settings.log.bytes,
         tags=request.tags,
         session=request.session,
         environment=environment.decode(),
         data=data.decode(),
-        before=stamp_files(_united(metrics, outputs), top),
+        before={**stamp_files(_united(metrics, outputs), top), **_fresh_events(top)},
     )
+
+
+def _fresh_events(top: str) -> dict[str, tuple[int, int, int]]:
+    """Stamps of TensorBoard's files that a run before this one may be writing, or has just written."""
+    fresh = find_event_files(top, since=time.time() - _FRESH)
+    return stamp_files([glob.escape(os.path.relpath(path, top)) for path in fresh], top)
 
 
 def _united(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from git_replicate.execution.attempts import (
 from git_replicate.execution.command import fill_command, seed_asked_for, template, with_params, write_params
 from git_replicate.execution.conclude import RUN_FILE, START_FILE
 from git_replicate.execution.environment import clean_environment, find_command
+from git_replicate.execution.inputs import Inputs, prepare_inputs
 from git_replicate.execution.jobs import RUN_VARIABLE
 from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan
 from git_replicate.execution.spool import Spool, fallback_root, spool_root
@@ -72,6 +73,8 @@ class Prepared:
     snapshot: Snapshot | None
     base: Oid | None = None
     """The commit that an earlier attempt of the run ended with."""
+    inputs: Inputs = Inputs()
+    """Keeps the outputs of the stages as they are for as long as this is there."""
 
     @property
     def name(self) -> str:
@@ -90,6 +93,7 @@ class _Captured:
     environment: bytes
     doubts: tuple[str, ...]
     environ: Mapping[str, str]
+    inputs: Inputs
 
 
 class NotTheSameRunError(Exception):
@@ -122,7 +126,12 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepare
     record = _record(request, place, captured, run, now)
     record = replace(record, code=code, missing=(*missing, *captured.doubts))
     plan = make_plan(
-        request, place.settings, top=_worktree(place), environment=captured.environment, data=captured.data
+        request,
+        place.settings,
+        top=_worktree(place),
+        environment=captured.environment,
+        data=captured.data,
+        store=place.config.get("replicate.store") or "",
     )
     if earlier is not None:
         if reason := difference(place.repository, earlier, record, captured.data):
@@ -138,12 +147,12 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepare
     }  # fmt: skip
     environ = {**captured.environ, **added}
     base = earlier.commit if earlier else None
-    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base)
+    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base, captured.inputs)
     return _begin(prepared, place, strict=request.strict)
 
 
 def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captured:
-    settings, layout = place.settings, place.repository.layout
+    settings = place.settings
     top = _worktree(place)
     option = settings.random.seed if request.seed is None else request.seed
     environ = clean_environment(os.environ)
@@ -157,13 +166,9 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
     )
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
-    data = b""
-    if paths or settings.data.named:
-        from git_replicate.capture.data import capture_data
-
-        data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
+    inputs = prepare_inputs(place.repository, settings, paths, used, place.say)
     environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment)
-    return _Captured(command, experiment, seeds, params, data, environment, tuple(doubts), environ)
+    return _Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
 
 
 def _record(request: Request, place: Place, captured: _Captured, run: RunId, now: datetime) -> Record:
@@ -186,6 +191,7 @@ def _record(request: Request, place: Place, captured: _Captured, run: RunId, now
         params_unused=params.unused,
         params_source=params.source,
         seeds=captured.seeds,
+        stages_run=captured.inputs.stages_run,
     )
 
 

@@ -100,6 +100,12 @@ def _files(document: Mapping[str, Any], style: Style) -> list[str]:
         lines += [
             f"  {style(name)}  {style(str(entry.get('hash', 'no hash')))}" for name, entry in document["data"].items()
         ]
+    if document.get("stages"):
+        lines += ["", style("stages", "bold")]
+        lines += [
+            f"  {style(name)}  {'reused' if stage.get('reused') else 'run'}"
+            for name, stage in document["stages"].items()
+        ]
     if document.get("files"):
         names = [entry["path"] for entry in document["files"]]
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,13 @@ DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _FICLONE: Final = 0x40049409
 """Linux's ioctl that shares a file's blocks, copy on write."""
 _CHUNK: Final = 1 << 20
+_ATTEMPTS: Final = 3
+_SCARCE: Final = 0.1
+"""Part of a disk; with less of it free, a store that grows is worth a word."""
+
+
+class ChangedError(OSError):
+    """The file did not stay still while it was copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,25 @@ def path_of(store: str, sha256: str) -> str:
 
 
 def keep(store: str, file: str) -> Kept:
-    """Put a file's present content into the store, once; `OSError` if it cannot be read or stored."""
+    """Put a file's present content into the store, once; `OSError` if it cannot be read or stored.
+
+    A copy that was made while somebody wrote to the file is made again; `ChangedError` if that does not help.
+    """
     os.makedirs(store, exist_ok=True)
+    for _ in range(_ATTEMPTS):
+        before = _stamp(file)
+        kept = _keep(store, file)
+        if _stamp(file) == before:
+            return kept
+    raise ChangedError(0, "it changes while it is copied")
+
+
+def _stamp(file: str) -> tuple[int, int, int]:
+    status = os.stat(file)
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _keep(store: str, file: str) -> Kept:
     descriptor, temporary = tempfile.mkstemp(prefix=".git-replicate-", dir=store)
     try:
         with open(file, "rb") as source, os.fdopen(descriptor, "wb") as target:
@@ -63,6 +88,23 @@ def keep(store: str, file: str) -> Kept:
             os.unlink(temporary)
         raise
     return Kept(digest, size, final)
+
+
+def scarce(store: str) -> str:
+    """In words, that the disk of a store is nearly full; "" if it is not."""
+    try:
+        usage = shutil.disk_usage(store)
+    except OSError:
+        return ""
+    if usage.free >= usage.total * _SCARCE:
+        return ""
+    return f"{usage.free / 1e9:.1f} GB ({usage.free * 100 // usage.total} %) are left on the disk of {store}"
+
+
+def copy_out(source: str, target: str) -> None:
+    """A new file with a stored file's content: reflinked, else copied; `FileExistsError` if there is one."""
+    with open(source, "rb") as old, open(target, "xb") as new:
+        _copy(old.fileno(), new.fileno())
 
 
 def _is_there(path: str, size: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import tomli
 from blake3 import blake3
 
-from git_replicate.capture import stat_cache
+from git_replicate.capture import hashing, stat_cache
 from git_replicate.capture.data import capture_data
 from git_replicate.core.errors import UserError
 from git_replicate.core.settings import NamedData
@@ -105,7 +106,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "a").write_bytes(b"one")
     first = capture(tmp_path, "a")
     with monkeypatch.context() as patch:
-        patch.setattr("builtins.open", None)
+        patch.setattr(hashing, "_read", None)
         assert capture(tmp_path, "a") == first
     (tmp_path / "a").write_bytes(b"two")
     assert capture(tmp_path, "a")["a"]["hash"] == digest(b"two")
@@ -148,3 +149,74 @@ def test_odd_names(tmp_path: Path) -> None:
         with open(os.fsencode(tmp_path / "d") + b"/" + name, "wb"):
             pass
     assert set(capture(tmp_path, "d")["d"]["list"]) == {'"caf\\351"', '"new\\nline"', "-x"}
+
+
+def test_links_that_lead_to_themselves_and_sockets_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "self").symlink_to("self")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "d" / "socket"))
+        assert capture(tmp_path, "d")["d"]["list"] == {"self": digest(b"link:self")}
+
+
+def test_a_file_that_keeps_changing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    real = os.read
+
+    def grow(descriptor: int, length: int) -> bytes:
+        data = real(descriptor, length)
+        with open(tmp_path / "a", "ab") as file:
+            file.write(b"x")
+        return data
+
+    monkeypatch.setattr(os, "read", grow)
+    with pytest.raises(UserError, match="data a: it changes while it is read"):
+        capture(tmp_path, "a")
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "e" / "a").write_bytes(b"one")
+    (tmp_path / "d.txt").write_bytes(b"two")
+    first = capture(tmp_path, "d")
+    monkeypatch.setattr(hashing, "_read", None)
+    assert capture(tmp_path, "d") == first
+
+
+def test_an_unreadable_file_is_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+
+    def refuse(path: bytes) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(hashing, "_read", refuse)
+    with pytest.raises(UserError, match="data a: Permission denied") as caught:
+        capture(tmp_path, "a")
+    assert caught.value.hint == "look: ls -ld a"
+
+
+def test_files_of_git_annex_have_the_id_that_it_gave_them(tmp_path: Path) -> None:
+    key = "SHA256E-s3--" + "ab" * 32 + ".bin"
+    store = tmp_path / ".git" / "annex" / "objects" / "aa" / "bb" / key / key
+    store.parent.mkdir(parents=True)
+    store.write_bytes(b"one")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.bin").symlink_to(f"../.git/annex/objects/aa/bb/{key}/{key}")
+    assert capture(tmp_path, "d")["d"]["list"] == {"a.bin": "sha256:" + "ab" * 32}
+    assert capture(tmp_path, "d/a.bin")["d/a.bin"]["hash"] == "sha256:" + "ab" * 32
+    store.unlink()
+    for path in ("d", "d/a.bin"):
+        with pytest.raises(UserError, match=r"data d/a\.bin: its content is not here") as caught:
+            capture(tmp_path, path)
+        assert caught.value.hint == "git annex get d/a.bin"
+
+
+@pytest.mark.parametrize("path", ["d", "d/a.bin"])
+def test_a_pointer_of_git_lfs_is_not_the_data(tmp_path: Path, path: str) -> None:
+    (tmp_path / "d").mkdir()
+    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 12345\n"
+    (tmp_path / "d" / "a.bin").write_text(text)
+    with pytest.raises(UserError, match=r"data d/a\.bin: its content is not here, only a pointer to it") as caught:
+        capture(tmp_path, path)
+    assert caught.value.hint == "git lfs pull --include d/a.bin"

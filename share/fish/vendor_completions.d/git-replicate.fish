@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff collate annotate rm status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff collate data outputs annotate rm status recover hooks init
 end
 
 function __git_replicate_uses
@@ -25,6 +25,8 @@ complete -f -c git -n __git_replicate_needs_command -a show -d 'show one run in 
 complete -f -c git -n __git_replicate_needs_command -a diff-params -d 'what differs in params, seeds and metrics'
 complete -f -c git -n __git_replicate_needs_command -a diff -d 'what differs in code, environment, data and outputs'
 complete -f -c git -n __git_replicate_needs_command -a collate -d 'make a table of many runs'
+complete -f -c git -n __git_replicate_needs_command -a data -d 'status of declared data and stages; run the stages that are stale'
+complete -f -c git -n __git_replicate_needs_command -a outputs -d 'list a run\'s outputs, or restore them'
 complete -f -c git -n __git_replicate_needs_command -a annotate -d 'tag, comment, archive or invalidate a run'
 complete -f -c git -n __git_replicate_needs_command -a rm -d 'remove runs, and bring them back'
 complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs of this machine'
@@ -99,6 +101,18 @@ complete -f -c git -n '__git_replicate_uses collate' -s a -l all -d 'failed, run
 complete -f -c git -n '__git_replicate_uses collate' -l format -x -a 'text csv json jsonl markdown latex html' -d 'how to print (default: text)'
 complete -c git -n '__git_replicate_uses collate' -s o -l output -r -F -d 'write to a file instead'
 complete -f -c git -n '__git_replicate_uses collate' -a '(__git_replicate_experiments)'
+
+complete -f -c git -n '__git_replicate_uses data' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses data' -l force -d 'with run: run stages that are fresh as well'
+complete -f -c git -n '__git_replicate_uses data' -l format -x -a 'text json' -d 'how to print (default: text)'
+complete -c git -n '__git_replicate_uses data' -s o -l output -r -F -d 'write to a file instead'
+complete -f -c git -n '__git_replicate_uses data' -a 'status run hash'
+
+complete -f -c git -n '__git_replicate_uses outputs' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses outputs' -s o -l output -x -d 'restore into this folder'
+complete -f -c git -n '__git_replicate_uses outputs' -l force -d 'replace files that differ'
+complete -f -c git -n '__git_replicate_uses outputs' -l format -x -a 'text json' -d 'how to print (default: text)'
+complete -f -c git -n '__git_replicate_uses outputs' -a '(__git_replicate_runs)'
 
 complete -f -c git -n '__git_replicate_uses annotate' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses annotate' -l tag -x -d 'add a tag; repeatable'

@@ -1,0 +1,145 @@
+"""The hash of a file's content, and of a folder's.
+
+BLAKE3, read into memory piece by piece: a file that somebody shortens meanwhile would kill a process that has it
+mapped. Nothing here can hang on a pipe or a device, and a file that changes while it is read is noticed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from git_replicate.capture.pointers import annex_id
+from git_replicate.capture.stat_cache import StatCache
+
+_THREADED: Final = 1_000_000
+"""Bytes from which threads make hashing a file faster."""
+_PIECE: Final = 1 << 22
+_ATTEMPTS: Final = 3
+
+
+class ChangingError(OSError):
+    """The file did not stay still while it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file below a declared path; `name` is relative to it, empty for the path itself."""
+
+    name: bytes
+    path: bytes
+    status: os.stat_result
+    known: str = ""
+    """Its hash, where whoever keeps the file names it by that."""
+
+
+def files_below(top: bytes) -> list[File]:
+    """Every file in a folder, sorted by name in bytes; links are followed, but into no folder twice.
+
+    Sockets, pipes and devices are no data. A link to nothing is a file whose content is where it points to.
+    """
+    found: list[File] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [(top, b"")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                try:
+                    status = entry.stat()
+                except OSError:  # a link to nothing, or one that leads to itself
+                    status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append((entry.path, name + b"/"))
+                elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+                    known = annex_id(entry.path) if entry.is_symlink() else ""
+                    found.append(File(name, entry.path, status, known))
+    return sorted(found, key=lambda file: file.name)
+
+
+def hash_file(file: File, cache: StatCache) -> str:
+    """`blake3:hex` of a file's content, or of the text of a link to nothing.
+
+    `OSError` for what is no regular file or cannot be read, `ChangingError` for one that changes all the time.
+    """
+    if file.known and stat.S_ISREG(file.status.st_mode):
+        return file.known
+    import blake3
+
+    if stat.S_ISLNK(file.status.st_mode):
+        return f"blake3:{blake3.blake3(b'link:' + os.readlink(file.path)).hexdigest()}"
+    if not stat.S_ISREG(file.status.st_mode):
+        raise OSError(0, "not a regular file or folder")
+    known = cache.get(file.path, file.status)
+    if known:
+        return known
+    for _ in range(_ATTEMPTS):
+        began = cache.now()
+        before, digest, after = _read(file.path)
+        if _same(before, after):
+            cache.put(file.path, after, digest, began)
+            return digest
+    raise ChangingError(0, "it changes while it is read")
+
+
+def _read(path: bytes) -> tuple[os.stat_result, str, os.stat_result]:
+    """The hash of what is read, and the file's stat before and after."""
+    import blake3
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(0, "not a regular file or folder")
+        if before.st_size <= _THREADED:
+            # One call tells the end as well, if the file is as long as it was said to be; else it has changed.
+            hasher = blake3.blake3(os.read(descriptor, before.st_size + 1))
+        else:
+            hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
+            buffer = bytearray(_PIECE)
+            view = memoryview(buffer)
+            while length := os.readv(descriptor, [buffer]):
+                hasher.update(view[:length])
+        return before, f"blake3:{hasher.hexdigest()}", os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _same(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
+        after.st_size, after.st_mtime_ns, after.st_ctime_ns,
+    )  # fmt: skip
+
+
+def hash_path(path: bytes, cache: StatCache) -> str:
+    """The hash of a file or folder; `OSError` if it is not there or cannot be read."""
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        files = files_below(path)
+        cache.expect(path)
+        return hash_list((file.name, hash_file(file, cache)) for file in files)
+    return hash_file(File(b"", path, status), cache)
+
+
+def hash_list(hashes: Iterable[tuple[bytes, str]]) -> str:
+    """BLAKE3 of the lines `name NUL hash LF`, sorted by name."""
+    import blake3
+
+    lines = b"".join(b"%b\0%b\n" % (name, digest.encode()) for name, digest in hashes)
+    return f"blake3:{blake3.blake3(lines).hexdigest()}"
+
+
+def fingerprint(files: Sequence[File]) -> str:
+    """`stat:hex` of names, sizes and times, for what is too big to read."""
+    import blake3
+
+    lines = b"".join(b"%b\0%d\0%d\n" % (f.name, f.status.st_size, f.status.st_mtime_ns) for f in files)
+    return f"stat:{blake3.blake3(lines).hexdigest()}"
