@@ -162,7 +162,7 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
         from git_replicate.capture.data import capture_data
 
         data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
-    environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment)
+    environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment, top)
     return _Captured(command, experiment, seeds, params, data, environment, tuple(doubts), environ)
 
 
