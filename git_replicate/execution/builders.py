@@ -81,7 +81,7 @@ class Workshop:
         """The same; `BuildError` if it fails."""
         code, output = self.attempt(words, variables)
         if code:
-            name = os.path.basename(words[0])
+            name = next((word for word in words[1:3] if word in ("uv", "pip")), os.path.basename(words[0]))
             raise BuildError(f"build the environment: {name} failed: {telling(output)}", self.hint)
 
     @property

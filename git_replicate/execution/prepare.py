@@ -147,6 +147,8 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
     top = _worktree(place)
     option = settings.random.seed if request.seed is None else request.seed
     environ = clean_environment(os.environ)
+    if request.prepare or settings.environment.prepare:
+        environ = _prepared(place, top, environ)
     seeds = earlier.record.seeds if earlier else draw_seed(option, os.urandom, os.environ)
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
     if command:
@@ -164,6 +166,17 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
         data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
     environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment, top)
     return _Captured(command, experiment, seeds, params, data, environment, tuple(doubts), environ)
+
+
+def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The command's variables in the environment that the worktree asks for, which is built if it is not there."""
+    from git_replicate.execution.environments import build_project
+
+    settings = place.settings.environment
+    built = build_project(place.repository.layout, top=top, environ=environ, settings=settings, say=place.say)
+    for note in built.notes:
+        place.warn(note)
+    return built.variables(environ)
 
 
 def _record(request: Request, place: Place, captured: _Captured, run: RunId, now: datetime) -> Record:

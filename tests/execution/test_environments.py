@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from git_replicate.core.settings import EnvironmentSettings
 from git_replicate.execution import builders, environments
 from git_replicate.execution.environments import BuildError, Built, UnavailableError
 from git_replicate.git.opening import find_layout
-from tests.support import GitRepo
+from tests.support import GitRepo, replicate
 
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 
@@ -258,3 +259,54 @@ def test_every_difference_is_named_and_the_machines_own_are_marked() -> None:
         ("driver: none -> 550", "gpu", True),
     ]
     assert environments.compare_environments(record({"a": "1"}), record({"a": "1"})) == ()
+
+
+def start(repo: GitRepo, offline: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return replicate("start", *words, cwd=repo.top, variables=offline)
+
+
+def test_a_run_may_be_prepared_for_and_its_environment_shown_and_made_again(
+    repo: GitRepo, wheels: Path, tmp_path: Path
+) -> None:
+    if not builders.find_uv(os.environ):
+        pytest.skip("uv is not installed")
+    offline = {
+        "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_NO_CONFIG": "1", "UV_OFFLINE": "1",
+        "UV_PYTHON_DOWNLOADS": "never", "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+    }  # fmt: skip
+    repo.write("requirements.txt", "alpha==1.0\n")
+    repo.write("replicate.toml", "[environment]\nprepare = true\n")
+    code = "import alpha; print('version:', alpha.version)"
+    done = start(repo, offline, "--", "python", "-c", code)
+    assert (done.returncode, done.stdout) == (0, "version: 1.0\n")
+    assert "building the environment from requirements.txt" in done.stderr
+    again = start(repo, offline, "-q", "--", "python", "-c", code)
+    assert (again.stdout, again.stderr) == ("version: 1.0\n", "")
+    blobs = {repo.git("rev-parse", f"{ref}:.replicate/environment.toml") for ref in runs(repo)}
+    assert len(blobs) == 1
+
+    shown = replicate("env", "latest", cwd=repo.top).stdout
+    assert "packages\n  alpha  1.0\n" in shown
+    assert json.loads(replicate("env", "--format", "json", cwd=repo.top).stdout)["packages"] == {"alpha": "1.0"}
+    folder = tmp_path / "made"
+    made = replicate("env", "latest", "--create", str(folder), cwd=repo.top, variables=offline)
+    assert (made.returncode, made.stdout) == (0, f"{folder}\n"), made.stderr
+    assert ask(str(folder / "bin" / "python"), "import alpha; print(alpha.version)") == "1.0"
+    refused = replicate("env", "latest", "--create", str(folder), cwd=repo.top, variables=offline)
+    assert (refused.returncode, "not empty" in refused.stderr) == (1, True)
+    other = {**offline, "GIT_AUTHOR_NAME": "Eve", "GIT_AUTHOR_EMAIL": "eve@example.org"}
+    repo.git("config", "user.name", "Eve")
+    stranger = replicate("env", "latest", "--create", str(tmp_path / "x"), cwd=repo.top, variables=other)
+    assert (stranger.returncode, (tmp_path / "x").exists()) == (1, False)
+
+    repo.write("requirements.txt", "alpha==1.0\ngamma==7\n")
+    failed = start(repo, offline, "--", "python", "-c", "print('never')")
+    assert (failed.returncode, failed.stdout) == (125, "")
+    assert "the whole log: " in failed.stderr
+    log = Path(failed.stderr.rpartition("the whole log: ")[2].strip())
+    assert "gamma" in log.read_text()
+    assert len(runs(repo)) == 2
+
+
+def runs(repo: GitRepo) -> list[str]:
+    return repo.git("for-each-ref", "--format=%(refname)", "refs/experiments").split()
