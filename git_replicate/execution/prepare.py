@@ -20,7 +20,7 @@ from git_replicate.core import record as records
 from git_replicate.core.errors import GitError, StorageError, UserError
 from git_replicate.core.names import ExperimentName, RunId, clean_component, experiment_name, new_run_id
 from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
-from git_replicate.core.secrets import mask_command
+from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.settings import Settings
 from git_replicate.execution.attempts import (
     Earlier,
@@ -189,7 +189,7 @@ def _record(request: Request, place: Place, captured: _Captured, run: RunId, now
         command=mask_command(captured.command),
         directory=place.repository.layout.prefix.rstrip("/"),
         started=now,
-        message=request.message,
+        message=mask_text(request.message),
         user=User(*place.config.identity()),
         process=Process(host=machine.host(), pid=os.getpid(), boot_id=machine.boot_id()),
         scheduler=machine.scheduler(os.environ),
