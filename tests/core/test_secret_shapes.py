@@ -163,7 +163,7 @@ def test_nothing_else_that_looks_random_is_masked(text: str) -> None:
 
 _PIECES = [
     "password", "key=", "token ", "--", "-----BEGIN ", "PRIVATE KEY-----", "eyJ", ".eyJ", "://", "@", ":", "sk-",
-    "basic ", "a_", "secret", "=", "\0", " ", "\n", "\t", '"', "AKIA", "A" * 50, "1:AA", "https://hooks.slack.com/services/", "é",
+    "basic ", "a_", "secret", "=", "\0", " ", "\n", "\t", '"', "AKIA", "A" * 50, "1:AA", "é",
 ]  # fmt: skip
 _MASKS = """
 import sys
