@@ -109,11 +109,18 @@ def test_the_gpus_that_the_command_sees(
     (tmp_path / "nvidia").mkdir()
     monkeypatch.setattr(gpu, "_ROOT", str(tmp_path / "nvidia"))
     monkeypatch.setattr(gpu, "_ask_library", lambda: None)
-    executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\ncat <<'END'{SMI}END\n")
+    executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\necho asked >> {tmp_path}/asked\ncat <<'END'{SMI}END\n")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    environ = {"PATH": os.environ["PATH"], **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})}
-    document = gpu.capture(scene(["x"], tmp_path, **environ)).document
-    assert document == {"driver": "550.54.15", "cuda": "12.4", **({"gpu": models} if models else {})}
+    environ = {
+        "XDG_CACHE_HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}),
+    }
+    documents = [gpu.capture(scene(["x"], tmp_path, **environ)).document for _ in range(2)]
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    assert (
+        documents[0] == documents[1] == {"driver": "550.54.15", "cuda": "12.4", **({"gpu": models} if models else {})}
+    )
 
 
 def test_a_driver_that_nobody_can_ask_is_known_from_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

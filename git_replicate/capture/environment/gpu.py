@@ -11,7 +11,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from git_replicate.capture import machine
 from git_replicate.capture.environment.kinds import Difference, Facts, Scene, compare
+from git_replicate.capture.environment.python import cache_path, read_cache, write_cache
 
 NAME: Final = "gpu"
 KEYS: Final = ("gpu", "driver", "cuda")
@@ -26,7 +28,7 @@ def capture(scene: Scene) -> Facts:
     if not os.path.exists(_ROOT) and not any(os.path.exists(path) for path in _DEVICES):
         amd = _first_line("/sys/module/amdgpu/version")
         return Facts({"driver": f"amdgpu {amd}" if amd else NO_DRIVER})
-    found = _ask_library() or _ask_program(scene.environ)
+    found = _ask_library() or _remembered(scene.environ)
     if found is None:
         version = re.search(r"Kernel Module\s+(?:for \S+\s+)?([\d.]+)", _first_line(f"{_ROOT}/version"))
         return Facts(
@@ -83,6 +85,24 @@ def _ask_library() -> tuple[str, str, list[tuple[str, str]]] | None:
 
 def _text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _remembered(environ: Mapping[str, str]) -> tuple[str, str, list[tuple[str, str]]] | None:
+    """What `nvidia-smi` said since the machine was started: it takes up to a second."""
+    boot = machine.boot_id()
+    # In a container, and in a job that is given only some of them, there are other GPUs than outside.
+    key = f"{boot}|{machine.host()}|{environ.get('SLURM_JOB_ID', '')}|{_first_line(f'{_ROOT}/version')}"
+    cache = cache_path(environ, "gpus.json")
+    known = read_cache(cache, 3) if boot else {}
+    if key in known:
+        driver, cuda, lines = known[key]
+        pairs = (line.partition("\t") for line in lines.splitlines())
+        return driver, cuda, [(uuid, model) for uuid, _, model in pairs]
+    found = _ask_program(environ)
+    if found is not None and boot:
+        lines = "\n".join("\t".join(device) for device in found[2])
+        write_cache(cache, {**dict(list(known.items())[-20:]), key: [found[0], found[1], lines]})
+    return found
 
 
 def _ask_program(environ: Mapping[str, str]) -> tuple[str, str, list[tuple[str, str]]] | None:
