@@ -27,6 +27,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("show", "show", "show one run in full", "read"),
     Command("diff-params", "diff_params", "what differs in params, seeds and metrics", "read"),
     Command("diff", "diff", "what differs in code, environment, data and outputs", "read"),
+    Command("env", "env", "show a run's environment, or build it again", "read"),
     Command("collate", "collate", "make a table of many runs", "read"),
     Command("data", "data", "status of declared data and stages; run the stages that are stale", "data"),
     Command("outputs", "outputs", "list a run's outputs, or restore them", "data"),

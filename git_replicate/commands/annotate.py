@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from git_replicate.commands import _reading
 from git_replicate.core.errors import UsageError
+from git_replicate.core.secrets import mask_text
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -45,7 +46,7 @@ def _changes(options: argparse.Namespace, context: Context) -> list[Change]:
 
     changes = [Change("tag", tag) for tag in options.tag] + [Change("untag", tag) for tag in options.untag]
     if options.comment is not None:
-        changes.append(Change("comment", options.comment))
+        changes.append(Change("comment", mask_text(options.comment)))
     if options.invalid is not None:
         changes.append(Change("invalid", options.invalid))
     if options.superseded_by is not None:

@@ -10,6 +10,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate start -- python train.py --lr 0.1",
         "git replicate start -e mnist -m 'smaller batches' -- python train.py --batch-size 16",
         "git replicate start -p lr=0.1 --seed 3 -- python train.py --lr {lr} --seed {seed}",
+        "git replicate start --prepare -- python train.py",
         "git replicate start --data data/raw --output 'plots/*.png' --metrics metrics.json -- ./train.sh",
     ),
     "finish": ("git replicate finish", "git replicate finish latest --failed 'the kernel died'"),
@@ -21,6 +22,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "show": ("git replicate show latest", "git replicate show best:accuracy --curves --format json"),
     "diff-params": ("git replicate diff-params latest~1 latest", "git replicate diff-params --all latest~1 latest"),
     "diff": ("git replicate diff latest~1 latest", "git replicate diff --code latest~1 latest"),
+    "env": (
+        "git replicate env latest",
+        "git replicate env latest --format json",
+        "git replicate env best:accuracy --create ../table-2",
+    ),
     "collate": (
         "git replicate collate --format csv -o runs.csv",
         "git replicate collate --group-by params --columns accuracy",

@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-i", "--interactive", action="store_true", help="ask for experiment, message, params and seed")
     add("-q", "--quiet", action="store_true", help="say nothing but errors")
     add("--strict", action="store_true", help="do not run if the run cannot be recorded in full")
+    add("--prepare", action="store_true", help="build the project's environment first (cached), and run in it")
     add("--open", action="store_true", help="record a session that lasts until `git replicate finish`")
     add("--no-placeholders", action="store_true", help="leave {name} in the command as it is")
     add("--new-run", action="store_true", help="a restarted job begins a new run instead of continuing its own")
@@ -138,6 +139,7 @@ def _request(options: argparse.Namespace, context: Context) -> Request:
         quiet=options.quiet,
         session=options.open,
         new_run=options.new_run,
+        prepare=options.prepare,
     )
     if not options.interactive:
         return request

@@ -13,37 +13,13 @@ from collections.abc import Sequence
 from typing import Final, overload
 
 from git_replicate.core.patterns import lazy
+from git_replicate.core.secret_shapes import SHAPES
 
 MASK: Final = "***"
 """What is written instead of a secret."""
 
 _START = rb"(?:(?<![A-Za-z0-9_\-+/=])|(?<=[A-Za-z_]=))"
-_SHAPES: Final[tuple[tuple[str, bytes, tuple[bytes, ...]], ...]] = (
-    # kind, expression, literal text of which at least one is in every match
-    ("private key", rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----", (b"PRIVATE KEY",)),
-    ("AWS access key", rb"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?![A-Za-z0-9])", (b"AKIA", b"ASIA", b"ABIA", b"ACCA")),
-    ("GitHub token", rb"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})",
-     (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_")),
-    ("GitLab token", rb"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[\w-]{20,}", (
-         b"glpat-", b"gldt-", b"glrt-", b"glcbt-", b"glptt-", b"glft-", b"glimt-", b"glagent-", b"gloas-", b"glsoat-",
-     )),
-    ("Slack token", rb"(?:xox[abeoprs]-[0-9A-Za-z-]{10,}|xapp-\d-[0-9A-Za-z-]{10,})", (b"xox", b"xapp-")),
-    ("Slack webhook", rb"https://hooks\.slack\.com/(?:services|workflows)/[\w/+-]{20,}", (b"hooks.slack.com",)),
-    ("Hugging Face token", rb"(?:hf|api_org)_[A-Za-z0-9]{30,}", (b"hf_", b"api_org_")),
-    ("Anthropic key", rb"sk-ant-[\w-]{20,}", (b"sk-ant-",)),
-    ("OpenAI key", rb"sk-(?:proj|svcacct|admin|None)-[\w-]{20,}", (b"sk-",)),
-    ("OpenAI key", rb"sk-(?=[A-Za-z0-9]*\d)(?=[A-Za-z0-9]*[A-Z])[A-Za-z0-9]{32,}(?![\w-])", (b"sk-",)),
-    ("Google key", rb"(?:AIza[\w-]{35}(?![\w-])|GOCSPX-[\w-]{20,}|ya29\.[\w-]{20,})", (b"AIza", b"GOCSPX-", b"ya29.")),
-    ("Stripe key", rb"(?:[sr]k_(?:live|test)_|whsec_)[A-Za-z0-9]{16,}", (b"k_live_", b"k_test_", b"whsec_")),
-    ("npm token", rb"npm_[A-Za-z0-9]{36}(?!\w)", (b"npm_",)),
-    ("PyPI token", rb"pypi-[\w-]{50,}", (b"pypi-",)),
-    ("JSON web token", rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}", (b"eyJ",)),
-    ("Databricks token", rb"dapi[0-9a-f]{32}(?![0-9A-Za-z])", (b"dapi",)),
-    ("DigitalOcean token", rb"do[oprt]_v1_[0-9a-f]{64}", (b"_v1_",)),
-    ("Weights & Biases key", rb"wandb_v\d_[\w]{40,}", (b"wandb_v",)),
-    ("SendGrid key", rb"SG\.[\w-]{16,}\.[\w-]{32,}", (b"SG.",)),
-)  # fmt: skip
-_COMPILED = [(kind, lazy(_START + b"(?:" + shape + b")"), hints) for kind, shape, hints in _SHAPES]
+_COMPILED = [(kind, lazy(_START + b"(?:" + shape + b")"), hints) for kind, shape, hints in SHAPES]
 _KEY_BLOCK = lazy(rb"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 
 # An access key of AWS is 40 characters with no shape of its own; its name beside it makes it one.
@@ -51,11 +27,12 @@ _AWS_SECRET = lazy(rb"(?i)(aws_?secret_?access_?key[\"']?\s*[=:]\s*[\"']?)([A-Za
 
 _ALWAYS = (
     "(?:pass(?:word|wd|phrase)|(?<![a-z])pwd|api[_-]?key|(?<![a-z])secret(?:[_-]?access)?(?:[_-]?key)?"
-    "|(?:private|access)[_-]?key|client[_-]?secret)"
+    "|(?:private|access|account|signing|encryption)[_-]?key|client[_-]?secret)"
 )
 _TOKENS = (
     "(?:(?:auth|access|api|refresh|bearer|security|personal|private|secret|bot|deploy|hub|hf|hugging_?face|git_?hub"
-    "|git_?lab|gh|slack|wandb|neptune|comet|clearml|mlflow|kaggle|pypi|npm|aws|azure|gcp|vault)[_-]?token)"
+    "|git_?lab|gh|slack|wandb|neptune|comet|clearml|mlflow|kaggle|pypi|npm|aws|azure|gcp|vault|discord|telegram|slack_?bot|replicate|notion|linear|modal|databricks|snyk|sentry|cloudflare"
+    "|heroku|dropbox|circleci|codecov|sonar|jira|digitalocean)[_-]?token)"
 )
 _SECRET_NAME = lazy(rf"(?:(?:.*[_-])?(?:{_ALWAYS}|{_TOKENS})|token)", re.IGNORECASE)
 _HARMLESS = lazy(r"|true|false|yes|no|on|off|none|null|auto|\*+|<[^>]*>|\[[^\]]*\]?", re.IGNORECASE)

@@ -43,6 +43,8 @@ class Request:
     quiet: bool = False
     session: bool = False
     new_run: bool = False
+    prepare: bool = False
+    """Build the environment of the worktree first, and run in it."""
 
 
 @dataclass(frozen=True, slots=True)

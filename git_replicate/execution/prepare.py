@@ -20,7 +20,7 @@ from git_replicate.core import record as records
 from git_replicate.core.errors import GitError, StorageError, UserError
 from git_replicate.core.names import ExperimentName, RunId, clean_component, experiment_name, new_run_id
 from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
-from git_replicate.core.secrets import mask_command
+from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.settings import Settings
 from git_replicate.execution.attempts import (
     Earlier,
@@ -156,6 +156,8 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
     top = _worktree(place)
     option = settings.random.seed if request.seed is None else request.seed
     environ = clean_environment(os.environ)
+    if request.prepare or settings.environment.prepare:
+        environ = _prepared(place, top, environ)
     seeds = earlier.record.seeds if earlier else draw_seed(option, os.urandom, os.environ)
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
     if command:
@@ -167,8 +169,19 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
     inputs = prepare_inputs(place.repository, settings, paths, used, place.say)
-    environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment)
+    environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment, top)
     return _Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
+
+
+def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The command's variables in the environment that the worktree asks for, which is built if it is not there."""
+    from git_replicate.execution.environments import build_project
+
+    settings = place.settings.environment
+    built = build_project(place.repository.layout, top=top, environ=environ, settings=settings, say=place.say)
+    for note in built.notes:
+        place.warn(note)
+    return built.variables(environ)
 
 
 def _record(request: Request, place: Place, captured: _Captured, run: RunId, now: datetime) -> Record:
@@ -181,7 +194,7 @@ def _record(request: Request, place: Place, captured: _Captured, run: RunId, now
         command=mask_command(captured.command),
         directory=place.repository.layout.prefix.rstrip("/"),
         started=now,
-        message=request.message,
+        message=mask_text(request.message),
         user=User(*place.config.identity()),
         process=Process(host=machine.host(), pid=os.getpid(), boot_id=machine.boot_id()),
         scheduler=machine.scheduler(os.environ),

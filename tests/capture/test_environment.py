@@ -184,8 +184,9 @@ def test_where_packages_come_from_without_paths_and_passwords(tmp_path: Path) ->
         "wheel": "1",
     }  # fmt: skip
     assert origins == {
-        "broken": {"unreadable": True}, "local": {"local": True}, "mine": {"editable": True}, "old": {"editable": True},
-        "vcs": {"url": "https://example.org/x.git", "commit": "abc"},
+        "broken": {"unreadable": True}, "local": {"local": True}, "mine": {"local": True, "editable": True},
+        "old": {"editable": True},
+        "vcs": {"url": "https://***@example.org/x.git", "commit": "abc"},
         "wheel": {"url": "https://e.org/w.whl", "hash": "sha256:ff"},
     }  # fmt: skip
 

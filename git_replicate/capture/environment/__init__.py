@@ -6,44 +6,43 @@ are equal bytes, and so the same blob.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from git_replicate.capture.environment import binary, python, system
+from git_replicate.capture.environment import binary, conda, container, gpu, pip, scheduler, system
+from git_replicate.capture.environment.kinds import Difference, Kind, RecreatableKind, Scene
+from git_replicate.capture.environment.recipe import Recipe, Sources
 from git_replicate.capture.values import clean_text
-from git_replicate.core.secrets import MASK, is_secret_name, mask_text
 from git_replicate.core.settings import EnvironmentSettings
 
-VARIABLES: Final = (
-    "CUBLAS_WORKSPACE_CONFIG", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "JAX_ENABLE_X64", "JAX_PLATFORMS", "LANG",
-    "LC_ALL", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS",
-    "PYTHONNOUSERSITE", "PYTHONOPTIMIZE", "PYTORCH_CUDA_ALLOC_CONF", "TF_CPP_MIN_LOG_LEVEL", "TF_DETERMINISTIC_OPS",
-    "TF_ENABLE_ONEDNN_OPTS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TZ", "XLA_FLAGS",
-)  # fmt: skip
-"""Variables that change results and that no user keeps secrets in; `[environment] variables` adds to them."""
+KINDS: Final[tuple[Kind, ...]] = (pip, conda, binary, system, gpu, container, scheduler)
+RECREATABLE: Final[tuple[RecreatableKind, ...]] = (conda, pip)
+"""The first that knows how counts."""
 
 
 def capture_environment(
-    command: Sequence[str], directory: str, environ: Mapping[str, str], settings: EnvironmentSettings
+    command: Sequence[str],
+    directory: str,
+    environ: Mapping[str, str],
+    settings: EnvironmentSettings,
+    top: str = "",
 ) -> tuple[bytes, tuple[str, ...]]:
     """The text of `environment.toml` for a command, and in words what could not be found out.
 
-    directory: where the command runs; environ: the variables that it gets. Nothing here stops a run.
+    directory: where the command runs; environ: the variables that it gets; top: of the worktree. Nothing here stops a
+    run.
     """
+    scene = Scene(command, directory, environ, top, settings.variables)
     document: dict[str, Any] = {}
     doubts: list[str] = []
-    try:
-        document, doubts = python.capture(command, directory, environ)
-        if not document:
-            program = binary.capture(command, directory, environ)
-            document = {"program": program} if program else {}
-    except (OSError, ValueError) as error:
-        doubts.append(f"the environment of the command could not be read: {error}")
-    document.update(system.capture(environ))
-    variables = _variables(environ, settings.variables)
-    if variables:
-        document["variables"] = variables
+    for kind in KINDS:
+        try:
+            facts = kind.capture(scene)
+        except (OSError, ValueError) as error:
+            doubts.append(f"the environment of the command could not be read ({kind.NAME}): {error}")
+            continue
+        document.update(facts.document)
+        doubts += facts.doubts
     import tomli_w
 
     plain = {key: value for key, value in sorted(document.items()) if not isinstance(value, dict)}
@@ -51,27 +50,20 @@ def capture_environment(
     return tomli_w.dumps(_clean({**plain, **tables})).encode(), tuple(doubts)
 
 
-def _variables(environ: Mapping[str, str], added: Sequence[str]) -> dict[str, str]:
-    """The allowed variables that are set, with secrets and the home folder's name hidden."""
-    home = environ.get("HOME", "").rstrip("/")
-    chosen: dict[str, str] = {}
-    for name in sorted({*VARIABLES, *added}):
-        value = environ.get(name)
-        if value is None:
-            continue
-        if is_secret_name(name):
-            value = MASK
-        elif home and os.path.isabs(home):
-            value = ":".join(
-                "~" + part[len(home) :] if part == home or part.startswith(f"{home}/") else part
-                for part in value.split(":")
-            )
-        chosen[name] = mask_text(value)
-    return chosen
+def differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """All that is not as it was recorded, kind by kind."""
+    return tuple(difference for kind in KINDS for difference in kind.differs(recorded, current))
+
+
+def recreate(recorded: Mapping[str, Any], sources: Sources) -> Recipe | None:
+    """How to build the recorded environment; None if there is nothing in it that could be built."""
+    return next((recipe for kind in RECREATABLE if (recipe := kind.recreate(recorded, sources))), None)
 
 
 def _clean(value: Any) -> Any:
     """The document with only valid Unicode in it."""
     if isinstance(value, dict):
         return {clean_text(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
     return clean_text(value) if isinstance(value, str) else value

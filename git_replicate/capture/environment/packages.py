@@ -5,22 +5,22 @@ A hundred times faster than `pip freeze`, and it imports and runs nothing of the
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from git_replicate.core.secrets import mask_text
+from git_replicate.capture.environment.naming import normalized
+from git_replicate.capture.environment.origins import describe_source, read_origin
 
-_SEPARATORS = re.compile(r"[-_.]+")
 _EGG = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py\d.*)?")
 
 
-def capture(folders: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+def capture(folders: Sequence[str], top: str = "") -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """Versions by normalised name, and of what was not installed from an index where it came from.
 
-    `folders` in the order of `sys.path`: of a name found twice the first counts, as for an import.
+    `folders` in the order of `sys.path`: of a name found twice the first counts, as for an import. `top`: the
+    worktree, within which folders are named relative to it.
     """
     versions: dict[str, str] = {}
     origins: dict[str, dict[str, Any]] = {}
@@ -38,18 +38,13 @@ def capture(folders: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str,
                 continue
             own[name] = version
             if entry.endswith(".dist-info"):
-                origin = _origin(os.path.join(folder, entry, "direct_url.json"))
+                origin = read_origin(os.path.join(folder, entry, "direct_url.json"), top)
             else:
-                origin = {"editable": True} if entry.endswith(".egg-link") else {}
+                origin = _linked(os.path.join(folder, entry), top) if entry.endswith(".egg-link") else {}
             if origin:
                 origins[name] = origin
         versions.update(own)
     return dict(sorted(versions.items())), dict(sorted(origins.items()))
-
-
-def normalized(name: str) -> str:
-    """A distribution's name as packaging standards compare it."""
-    return _SEPARATORS.sub("-", name).lower()
 
 
 def _distribution(folder: str, entry: str) -> tuple[str, str]:
@@ -80,27 +75,11 @@ def _metadata_version(path: str) -> str:
     return found[1] if found else ""
 
 
-def _origin(path: str) -> dict[str, Any]:
-    """What a `direct_url.json` says, without paths of this machine and without credentials."""
-    if not os.access(path, os.F_OK):  # most have none, and asking is cheaper than a failed open
-        return {}
+def _linked(path: str, top: str) -> dict[str, Any]:
+    """What an `egg-link`, the old form of an editable install, points to."""
     try:
         with open(path, "rb") as file:
-            document = json.loads(file.read())
-        url = str(document.get("url", ""))
-        vcs, archive, folder = (document.get(key) or {} for key in ("vcs_info", "archive_info", "dir_info"))
-        origin: dict[str, Any] = {}
-        if not url.startswith("file:"):
-            origin["url"] = mask_text(re.sub(r"//[^/@]*@", "//", url))
-        if "commit_id" in vcs:
-            origin["commit"] = str(vcs["commit_id"])
-        digest = archive.get("hash") or next((f"{k}={v}" for k, v in (archive.get("hashes") or {}).items()), "")
-        if digest:
-            origin["hash"] = str(digest).replace("=", ":", 1)
-        if folder.get("editable"):
-            origin["editable"] = True
-        return origin or {"local": True}
+            source = os.fsdecode(file.readline(4_096).strip())
     except OSError:
-        return {}
-    except (ValueError, AttributeError, TypeError):
-        return {"unreadable": True}
+        source = ""
+    return {"editable": True, **(describe_source(source, top) if os.path.isabs(source) else {})}

@@ -13,9 +13,8 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from git_replicate.capture.environment import packages
 from git_replicate.capture.program import is_python, layers, may_start_anything
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?\+?")
@@ -40,22 +39,13 @@ class Interpreter:
     system_packages: bool = True
 
 
-def capture(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Interpreter and packages of a Python command, empty for another one; and doubts for the person."""
+def locate(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The interpreter that a command comes down to ("" if it is not Python's), and doubts for the person."""
     executable = find_interpreter(command, directory, environ)
-    if not executable:
-        managed = next((rest[0] for rest in layers(command) if is_managed(rest)), "")
-        return {}, [f"the environment that {managed!r} runs in was not found"] if managed else []
-    python = describe(executable, directory, environ)
-    if python is None:
-        return {}, [f"the environment of {command[0]!r} could not be read: {executable} could not be run"]
-    versions, origins = packages.capture(package_folders(python, directory, environ))
-    document: dict[str, Any] = {"python": python.version, "implementation": python.implementation}
-    if versions:
-        document["packages"] = versions
-    if origins:
-        document["origins"] = origins
-    return document, []
+    if executable:
+        return executable, ()
+    managed = next((rest[0] for rest in layers(command) if is_managed(rest)), "")
+    return "", (f"the environment that {managed!r} runs in was not found",) if managed else ()
 
 
 def find_interpreter(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
@@ -240,14 +230,12 @@ def _file_version(executable: str, base: str, config: Mapping[str, str] | None) 
 def _ask(executable: str, directory: str, environ: Mapping[str, str], real: str) -> Interpreter | None:
     """Ask the interpreter itself; remembered by `real` path, size and time unless that is empty."""
     key = ""
-    cache = os.path.join(
-        environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "git-replicate", "interpreters.json"
-    )
+    cache = cache_path(environ, "interpreters.json")
     known: dict[str, list[str]] = {}
     if real:
         status = os.stat(real)
         key = f"{executable}|{real}|{status.st_size}|{status.st_mtime_ns}"
-        known = _read_cache(cache)
+        known = read_cache(cache, 4)
         if key in known:
             version, kind, prefix, base = known[key]
             return Interpreter(executable, prefix, base, version, kind)
@@ -264,20 +252,27 @@ def _ask(executable: str, directory: str, environ: Mapping[str, str], real: str)
     if done.returncode != 0 or len(facts) < 4:
         return None
     if key:
-        _write_cache(cache, {**dict(list(known.items())[-200:]), key: facts})
+        write_cache(cache, {**dict(list(known.items())[-200:]), key: facts})
     version, kind, prefix, base = facts
     return Interpreter(executable, prefix, base, version, kind)
 
 
-def _read_cache(path: str) -> dict[str, list[str]]:
+def cache_path(environ: Mapping[str, str], name: str) -> str:
+    """A file of the user's cache folder."""
+    return os.path.join(environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "git-replicate", name)
+
+
+def read_cache(path: str, length: int) -> dict[str, list[str]]:
+    """Lists of so many texts by key; empty if there is no such file, or it is damaged."""
     try:
         document = json.loads(_head(path, 1_000_000) or b"{}")
     except ValueError:
         return {}
-    return {k: v for k, v in document.items() if isinstance(v, list) and len(v) == 4} if document else {}
+    known = document.items() if isinstance(document, dict) else ()
+    return {key: value for key, value in known if isinstance(value, list) and len(value) == length}
 
 
-def _write_cache(path: str, known: Mapping[str, list[str]]) -> None:
+def write_cache(path: str, known: Mapping[str, list[str]]) -> None:
     """Replace the cache whole; a home that cannot be written only costs the next run the same question."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

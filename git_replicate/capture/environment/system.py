@@ -1,13 +1,27 @@
-"""The machine as far as it is part of a run's environment: operating system, C library, processor, memory."""
+"""The machine as far as it is part of an environment: operating system, C library, processor, memory, variables."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from git_replicate.capture.environment.kinds import Difference, Facts, Scene, compare
+from git_replicate.core.secrets import MASK, is_secret_name, mask_text
+
+NAME: Final = "system"
+KEYS: Final = ("os", "kernel", "machine", "libc", "cpu", "cpus", "memory_gib", "variables")
+_HARDWARE: Final = ("machine", "cpu", "cpus", "memory_gib")
+VARIABLES: Final = (
+    "CUBLAS_WORKSPACE_CONFIG", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "JAX_ENABLE_X64", "JAX_PLATFORMS", "LANG",
+    "LC_ALL", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS",
+    "PYTHONNOUSERSITE", "PYTHONOPTIMIZE", "PYTORCH_CUDA_ALLOC_CONF", "TF_CPP_MIN_LOG_LEVEL", "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TZ", "XLA_FLAGS",
+)  # fmt: skip
+"""Variables that change results and that no user keeps secrets in; `[environment] variables` adds to them."""
 
 
-def capture(environ: Mapping[str, str]) -> dict[str, Any]:
+def capture(scene: Scene) -> Facts:
     """What can be read of the machine; a fact that cannot be read is absent."""
     name = os.uname()
     facts = {
@@ -18,9 +32,32 @@ def capture(environ: Mapping[str, str]) -> dict[str, Any]:
         "cpu": _cpu(),
         "cpus": os.cpu_count() or 0,
         "memory_gib": _memory(),
-        "container": _container(environ),
+        "variables": _variables(scene.environ, scene.variables),
     }
-    return {key: value for key, value in facts.items() if value}
+    return Facts({key: value for key, value in facts.items() if value})
+
+
+def differs(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[Difference, ...]:
+    return compare(NAME, KEYS, recorded, current, hardware=_HARDWARE)
+
+
+def _variables(environ: Mapping[str, str], added: Sequence[str]) -> dict[str, str]:
+    """The allowed variables that are set, with secrets and the home folder's name hidden."""
+    home = environ.get("HOME", "").rstrip("/")
+    chosen: dict[str, str] = {}
+    for name in sorted({*VARIABLES, *added}):
+        value = environ.get(name)
+        if value is None:
+            continue
+        if is_secret_name(name):
+            value = MASK
+        elif home and os.path.isabs(home):
+            value = ":".join(
+                "~" + part[len(home) :] if part == home or part.startswith(f"{home}/") else part
+                for part in value.split(":")
+            )
+        chosen[name] = mask_text(value)
+    return chosen
 
 
 def _release() -> str:
@@ -57,16 +94,6 @@ def _memory() -> int:
         if line.startswith("MemTotal:"):
             return max(round(int(line.split()[1]) / 2**20), 1)
     return 0
-
-
-def _container(environ: Mapping[str, str]) -> str:
-    """The kind of container, with the image's name where the container tells it."""
-    image = environ.get("APPTAINER_CONTAINER") or environ.get("SINGULARITY_CONTAINER") or ""
-    if image:
-        return f"apptainer {os.path.basename(image)}"
-    if os.path.exists("/run/.containerenv"):
-        return "podman"
-    return "docker" if os.path.exists("/.dockerenv") else ""
 
 
 def _lines(path: str, limit: int = 65_536) -> list[str]:

@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff collate data outputs annotate rm status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff env collate data outputs annotate rm status recover hooks init
 end
 
 function __git_replicate_uses
@@ -24,6 +24,7 @@ complete -f -c git -n __git_replicate_needs_command -a log -d 'browse runs, newe
 complete -f -c git -n __git_replicate_needs_command -a show -d 'show one run in full'
 complete -f -c git -n __git_replicate_needs_command -a diff-params -d 'what differs in params, seeds and metrics'
 complete -f -c git -n __git_replicate_needs_command -a diff -d 'what differs in code, environment, data and outputs'
+complete -f -c git -n __git_replicate_needs_command -a env -d 'show a run\'s environment, or build it again'
 complete -f -c git -n __git_replicate_needs_command -a collate -d 'make a table of many runs'
 complete -f -c git -n __git_replicate_needs_command -a data -d 'status of declared data and stages; run the stages that are stale'
 complete -f -c git -n __git_replicate_needs_command -a outputs -d 'list a run\'s outputs, or restore them'
@@ -46,6 +47,7 @@ complete -f -c git -n '__git_replicate_uses start' -l tag -x -d 'tag the run; re
 complete -f -c git -n '__git_replicate_uses start' -s i -l interactive -d 'ask for experiment, message, params and seed'
 complete -f -c git -n '__git_replicate_uses start' -s q -l quiet -d 'say nothing but errors'
 complete -f -c git -n '__git_replicate_uses start' -l strict -d 'do not run if the run cannot be recorded in full'
+complete -f -c git -n '__git_replicate_uses start' -l prepare -d 'build the project\'s environment first (cached), and run in it'
 complete -f -c git -n '__git_replicate_uses start' -l open -d 'record a session that lasts until `git replicate finish`'
 complete -f -c git -n '__git_replicate_uses start' -l no-placeholders -d 'leave {name} in the command as it is'
 complete -f -c git -n '__git_replicate_uses start' -l new-run -d 'a restarted job begins a new run instead of continuing its own'
@@ -86,6 +88,14 @@ complete -f -c git -n '__git_replicate_uses diff' -l format -x -a 'text json' -d
 complete -c git -n '__git_replicate_uses diff' -s o -l output -r -F -d 'write to a file instead'
 complete -f -c git -n '__git_replicate_uses diff' -a '(__git_replicate_runs)'
 complete -f -c git -n '__git_replicate_uses diff' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses env' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses env' -l create -x -d 'build it in a folder that is not there yet'
+complete -f -c git -n '__git_replicate_uses env' -l allow-missing -d 'build what can be had, and list the rest'
+complete -f -c git -n '__git_replicate_uses env' -l yes -d 'build somebody else\'s without asking'
+complete -f -c git -n '__git_replicate_uses env' -l format -x -a 'text json' -d 'how to print (default: text)'
+complete -c git -n '__git_replicate_uses env' -s o -l output -r -F -d 'write to a file instead'
+complete -f -c git -n '__git_replicate_uses env' -a '(__git_replicate_runs)'
 
 complete -f -c git -n '__git_replicate_uses collate' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses collate' -l where -x -d 'only runs for which an SQL expression holds'
