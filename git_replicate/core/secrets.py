@@ -47,7 +47,7 @@ _ASSIGNED = lazy(
     ).encode()
 )
 _OPTION = lazy(
-    rf"(?i)((?<!\S)--?(?:[a-z0-9.]+[_.-])*(?:{_ALWAYS}|{_TOKENS}|token)[ \t]+[\"']?)([^\s\"'-][^\s\"']*)".encode()
+    rf"(?i)((?<!\S)--?(?:[a-z0-9]*[_.-])*(?:{_ALWAYS}|{_TOKENS}|token)[ \t]+[\"']?)([^\s\"'-][^\s\"']*)".encode()
 )
 _HINTS = tuple(
     # Each begins with fixed text and is tried on lower-cased text: twenty times faster than the expressions above.
@@ -59,7 +59,7 @@ _HINTS = tuple(
         rb"://[^\s/@]{1,600}@",
         rb"bearer[ \t]",
         rb"basic[ \t]",
-        rb"--?(?:[a-z][\w.-]*)?(?:pass|pwd|key|secret|token)",
+        rb"--?(?:[a-z][\w.-]{0,80})?(?:pass|pwd|key|secret|token)",  # unbounded, it would be quadratic
     )
 )
 _BEFORE, _AFTER = 300, 4000  # bytes around a hint that the slower expressions look at
