@@ -28,6 +28,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("diff-params", "diff_params", "what differs in params, seeds and metrics", "read"),
     Command("diff", "diff", "what differs in code, environment, data and outputs", "read"),
     Command("collate", "collate", "make a table of many runs", "read"),
+    Command("rerun", "rerun", "run what a run ran again, and tell whether it came out the same", "replicate"),
     Command("annotate", "annotate", "tag, comment, archive or invalidate a run", "keep"),
     Command("rm", "rm", "remove runs, and bring them back", "keep"),
     Command("status", "status", "live runs of this machine", "keep"),

@@ -26,6 +26,12 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate collate --group-by params --columns accuracy",
         "git replicate collate --rows params.lr --cols params.hidden --cell accuracy --format latex",
     ),
+    "rerun": (
+        "git replicate rerun latest",
+        "git replicate rerun best:accuracy --seeds 5",
+        "git replicate rerun latest --onto HEAD --rtol 1e-3",
+        "git replicate rerun latest --set lr=0.05",
+    ),
     "annotate": (
         "git replicate annotate latest --tag baseline --comment 'the numbers of table 2'",
         "git replicate annotate latest --invalid 'trained on the test set'",

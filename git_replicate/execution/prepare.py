@@ -35,6 +35,7 @@ from git_replicate.execution.conclude import RUN_FILE, START_FILE
 from git_replicate.execution.environment import clean_environment, find_command
 from git_replicate.execution.jobs import RUN_VARIABLE
 from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan
+from git_replicate.execution.site import Site
 from git_replicate.execution.spool import Spool, fallback_root, spool_root
 from git_replicate.git.config import GitConfig
 from git_replicate.git.repository import Oid, Repository
@@ -72,6 +73,12 @@ class Prepared:
     snapshot: Snapshot | None
     base: Oid | None = None
     """The commit that an earlier attempt of the run ended with."""
+    site: Site | None = None
+
+    @property
+    def directory(self) -> str:
+        """Where the command runs."""
+        return self.site.directory if self.site else os.getcwd()
 
     @property
     def name(self) -> str:
@@ -96,14 +103,14 @@ class NotTheSameRunError(Exception):
     """The earlier attempt's run is another one: why, in words."""
 
 
-def prepare(request: Request, place: Place, earlier: Earlier | None = None) -> Prepared:
+def prepare(request: Request, place: Place, earlier: Earlier | None = None, site: Site | None = None) -> Prepared:
     """Decide everything, capture what is there and store the start of the run, or of its next attempt.
 
     Bad input raises before anything is written. What cannot be stored is said and waits in the spool, unless the
-    request is strict.
+    request is strict. With a `site` the run takes place there, and `place` is the repository as seen from it.
     """
     if earlier is None:
-        return _prepare(request, place, None)
+        return _prepare(request, place, None, site)
     try:
         return _prepare(request, place, earlier)
     except NotTheSameRunError as reason:
@@ -111,16 +118,19 @@ def prepare(request: Request, place: Place, earlier: Earlier | None = None) -> P
         return _prepare(request, place, None)
 
 
-def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepared:
-    captured = _capture(request, place, earlier)
+def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site | None = None) -> Prepared:
+    captured = _capture(request, place, earlier, site)
     now = datetime.now(UTC)
     run = earlier.record.id if earlier else new_run_id(now, os.urandom(4))
     spool, missing = _make_spool(place, run, strict=request.strict)
     if missing:
         place = replace(place, warn=lambda line: None)  # one warning says it all
     snapshot, code = _snapshot(place, spool, strict=request.strict)
+    if site is not None and snapshot is not None:
+        code = site.code
+        snapshot = replace(snapshot, commit=Oid(code.snapshot), tree=Oid(code.tree))
     record = _record(request, place, captured, run, now)
-    record = replace(record, code=code, missing=(*missing, *captured.doubts))
+    record = replace(record, code=code, missing=(*missing, *captured.doubts), rerun_of=site.rerun_of if site else "")
     plan = make_plan(
         request, place.settings, top=_worktree(place), environment=captured.environment, data=captured.data
     )
@@ -138,19 +148,23 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepare
     }  # fmt: skip
     environ = {**captured.environ, **added}
     base = earlier.commit if earlier else None
-    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base)
+    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base, site)
     return _begin(prepared, place, strict=request.strict)
 
 
-def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captured:
+def _capture(request: Request, place: Place, earlier: Earlier | None, site: Site | None = None) -> _Captured:
     settings, layout = place.settings, place.repository.layout
     top = _worktree(place)
     option = settings.random.seed if request.seed is None else request.seed
-    environ = clean_environment(os.environ)
-    seeds = earlier.record.seeds if earlier else draw_seed(option, os.urandom, os.environ)
+    around = site.environ if site else os.environ
+    directory = site.directory if site else os.getcwd()
+    environ = clean_environment(around)
+    fixed = earlier.record.seeds if earlier else site.seeds if site else None
+    seeds = fixed or draw_seed(option, os.urandom, around)
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
+    words = site.words(command) if site else command
     if command:
-        find_command(command[0], environ, os.getcwd())
+        find_command(words[0], environ, directory)
     experiment = _experiment(request, settings, command)
     params = capture_params(
         command, requested=request.params, files=settings.params.files, top=top, template=template(request)
@@ -162,7 +176,7 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
         from git_replicate.capture.data import capture_data
 
         data = capture_data(paths, settings.data.named, top=top, common_dir=layout.common_dir, used=used)
-    environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment)
+    environment, doubts = capture_environment(words, directory, environ, settings.environment)
     return _Captured(command, experiment, seeds, params, data, environment, tuple(doubts), environ)
 
 
@@ -239,6 +253,14 @@ def _fallback_spool(place: Place, run: RunId, problem: str) -> Spool:
         ) from error
     place.warn(f"{problem}; the record waits in {folder} until: git replicate recover")
     return spool
+
+
+def record_code(place: Place, scratch: str) -> Code:
+    """The working tree as it is now, stored; `GitError`, `StorageError` or `OSError` if that cannot be done."""
+    snapshot, code = _snapshot(place, Spool(scratch), strict=True)
+    if snapshot is None:
+        raise StorageError("the code could not be recorded", "df -h .git")
+    return code
 
 
 def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | None, Code]:
@@ -326,4 +348,6 @@ def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
     path = write_params(request, spool.folder)
     seed = seed_asked_for(request, settings, prepared.record.seeds)
     command = fill_command(request, settings, seed, params_file=path)
+    if prepared.site is not None:
+        command = prepared.site.words(command)
     return replace(prepared, command=command, environment=with_params(prepared.environment, path))

@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff collate annotate rm status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff collate rerun annotate rm status recover hooks init
 end
 
 function __git_replicate_uses
@@ -25,6 +25,7 @@ complete -f -c git -n __git_replicate_needs_command -a show -d 'show one run in 
 complete -f -c git -n __git_replicate_needs_command -a diff-params -d 'what differs in params, seeds and metrics'
 complete -f -c git -n __git_replicate_needs_command -a diff -d 'what differs in code, environment, data and outputs'
 complete -f -c git -n __git_replicate_needs_command -a collate -d 'make a table of many runs'
+complete -f -c git -n __git_replicate_needs_command -a rerun -d 'run what a run ran again, and tell whether it came out the same'
 complete -f -c git -n __git_replicate_needs_command -a annotate -d 'tag, comment, archive or invalidate a run'
 complete -f -c git -n __git_replicate_needs_command -a rm -d 'remove runs, and bring them back'
 complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs of this machine'
@@ -45,6 +46,8 @@ complete -f -c git -n '__git_replicate_uses start' -s i -l interactive -d 'ask f
 complete -f -c git -n '__git_replicate_uses start' -s q -l quiet -d 'say nothing but errors'
 complete -f -c git -n '__git_replicate_uses start' -l strict -d 'do not run if the run cannot be recorded in full'
 complete -f -c git -n '__git_replicate_uses start' -l open -d 'record a session that lasts until `git replicate finish`'
+complete -f -c git -n '__git_replicate_uses start' -l isolated -d 'run in a checkout of the code as it is now'
+complete -f -c git -n '__git_replicate_uses start' -l at -x -d 'run in a checkout of a commit'
 complete -f -c git -n '__git_replicate_uses start' -l no-placeholders -d 'leave {name} in the command as it is'
 complete -f -c git -n '__git_replicate_uses start' -l new-run -d 'a restarted job begins a new run instead of continuing its own'
 
@@ -99,6 +102,19 @@ complete -f -c git -n '__git_replicate_uses collate' -s a -l all -d 'failed, run
 complete -f -c git -n '__git_replicate_uses collate' -l format -x -a 'text csv json jsonl markdown latex html' -d 'how to print (default: text)'
 complete -c git -n '__git_replicate_uses collate' -s o -l output -r -F -d 'write to a file instead'
 complete -f -c git -n '__git_replicate_uses collate' -a '(__git_replicate_experiments)'
+
+complete -f -c git -n '__git_replicate_uses rerun' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses rerun' -l set -x -d 'change one param; repeatable'
+complete -f -c git -n '__git_replicate_uses rerun' -l seeds -x -d 'run N times with fresh seeds and show the spread'
+complete -f -c git -n '__git_replicate_uses rerun' -l onto -x -d 'on the code of another commit'
+complete -f -c git -n '__git_replicate_uses rerun' -l rtol -x -d 'relative difference of a metric that still counts as the same'
+complete -f -c git -n '__git_replicate_uses rerun' -l atol -x -d 'absolute difference that still counts as the same'
+complete -f -c git -n '__git_replicate_uses rerun' -l allow-different-data -d 'run even if data is not what it was'
+complete -f -c git -n '__git_replicate_uses rerun' -l online -d 'let other trackers send their runs'
+complete -f -c git -n '__git_replicate_uses rerun' -l yes -d 'do not ask before running what somebody else recorded'
+complete -f -c git -n '__git_replicate_uses rerun' -l format -x -a 'text json' -d 'how to print (default: text)'
+complete -c git -n '__git_replicate_uses rerun' -s o -l output -r -F -d 'write to a file instead'
+complete -f -c git -n '__git_replicate_uses rerun' -a '(__git_replicate_runs)'
 
 complete -f -c git -n '__git_replicate_uses annotate' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses annotate' -l tag -x -d 'add a tag; repeatable'
