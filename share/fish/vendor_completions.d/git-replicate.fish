@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff collate rerun annotate rm status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff collate rerun why snapshot apply branch annotate rm status recover hooks init
 end
 
 function __git_replicate_uses
@@ -26,6 +26,10 @@ complete -f -c git -n __git_replicate_needs_command -a diff-params -d 'what diff
 complete -f -c git -n __git_replicate_needs_command -a diff -d 'what differs in code, environment, data and outputs'
 complete -f -c git -n __git_replicate_needs_command -a collate -d 'make a table of many runs'
 complete -f -c git -n __git_replicate_needs_command -a rerun -d 'run what a run ran again, and tell whether it came out the same'
+complete -f -c git -n __git_replicate_needs_command -a why -d 'what differs between two runs, likeliest cause first'
+complete -f -c git -n __git_replicate_needs_command -a snapshot -d 'freeze the code as it is now, and print its commit'
+complete -f -c git -n __git_replicate_needs_command -a apply -d 'bring a run\'s code into the worktree'
+complete -f -c git -n __git_replicate_needs_command -a branch -d 'make a branch at a run\'s code'
 complete -f -c git -n __git_replicate_needs_command -a annotate -d 'tag, comment, archive or invalidate a run'
 complete -f -c git -n __git_replicate_needs_command -a rm -d 'remove runs, and bring them back'
 complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs of this machine'
@@ -115,6 +119,21 @@ complete -f -c git -n '__git_replicate_uses rerun' -l yes -d 'do not ask before 
 complete -f -c git -n '__git_replicate_uses rerun' -l format -x -a 'text json' -d 'how to print (default: text)'
 complete -c git -n '__git_replicate_uses rerun' -s o -l output -r -F -d 'write to a file instead'
 complete -f -c git -n '__git_replicate_uses rerun' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses why' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses why' -l metric -x -d 'the metric to speak of (default: all)'
+complete -f -c git -n '__git_replicate_uses why' -l format -x -a 'text json' -d 'how to print (default: text)'
+complete -c git -n '__git_replicate_uses why' -s o -l output -r -F -d 'write to a file instead'
+complete -f -c git -n '__git_replicate_uses why' -a '(__git_replicate_runs)'
+complete -f -c git -n '__git_replicate_uses why' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses snapshot' -s h -l help -d 'show this help message and exit'
+
+complete -f -c git -n '__git_replicate_uses apply' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses apply' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses branch' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses branch' -a '(__git_replicate_runs)'
 
 complete -f -c git -n '__git_replicate_uses annotate' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses annotate' -l tag -x -d 'add a tag; repeatable'
