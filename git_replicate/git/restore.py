@@ -36,7 +36,9 @@ def put_tree(layout: Layout, commit: Oid, scratch: str) -> int:
     ]
     if blocked:
         shown = ", ".join(blocked[:5]) + (f" and {len(blocked) - 5} more" if len(blocked) > 5 else "")
-        raise UserError(f"uncommitted work would be overwritten: {shown}", "git stash --include-untracked, or commit it first")
+        raise UserError(
+            f"uncommitted work would be overwritten: {shown}", "git stash --include-untracked, or commit it first"
+        )
     with tempfile.TemporaryDirectory(dir=scratch, prefix="scratch-") as folder:
         git = Git(top, git_dir=layout.git_dir, work_tree=layout.top, index=os.path.join(folder, "index"))
         git.run("read HEAD", "read-tree", head.decode())
