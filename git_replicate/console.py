@@ -7,9 +7,10 @@ traceback.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from git_replicate.core.errors import ReplicateError, UserError
@@ -92,6 +93,19 @@ class Console:
             process.communicate(text.encode(errors="replace"))
         except BrokenPipeError:
             process.wait()
+
+    @contextlib.contextmanager
+    def child_on_stderr(self) -> Iterator[None]:
+        """While a command runs whose output is not our answer, standard output is standard error."""
+        sys.stdout.flush()
+        saved = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(saved, 1)
+            os.close(saved)
 
     def say(self, line: str) -> None:
         _talk(f"{visible(line, styled=self.color)}\n")

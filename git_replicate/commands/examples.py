@@ -39,6 +39,16 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate data hash latest",
     ),
     "outputs": ("git replicate outputs latest", "git replicate outputs best:accuracy 'plots/*' -o restored"),
+    "rerun": (
+        "git replicate rerun latest",
+        "git replicate rerun best:accuracy --seeds 5",
+        "git replicate rerun latest --onto HEAD --rtol 1e-3",
+        "git replicate rerun latest --set lr=0.05",
+    ),
+    "why": ("git replicate why latest~1 latest", "git replicate why --format json latest~1 latest"),
+    "snapshot": ("git replicate snapshot",),
+    "apply": ("git replicate apply best:accuracy",),
+    "branch": ("git replicate branch latest try-again",),
     "annotate": (
         "git replicate annotate latest --tag baseline --comment 'the numbers of table 2'",
         "git replicate annotate latest --invalid 'trained on the test set'",

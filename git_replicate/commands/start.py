@@ -31,6 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help="do not run if the run cannot be recorded in full")
     add("--prepare", action="store_true", help="build the project's environment first (cached), and run in it")
     add("--open", action="store_true", help="record a session that lasts until `git replicate finish`")
+    add("--isolated", action="store_true", help="run in a checkout of the code as it is now")
+    add("--at", metavar="COMMIT", default="", help="run in a checkout of a commit")
     add("--no-placeholders", action="store_true", help="leave {name} in the command as it is")
     add("--new-run", action="store_true", help="a restarted job begins a new run instead of continuing its own")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command (default: the configured one)")
@@ -62,6 +64,10 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         record = open_session(request, place)
         console.answer(f"{record.experiment}/{record.id}")
         return 0
+    if options.isolated or options.at or context.settings.isolated.always:
+        from git_replicate.execution.rerun import start_isolated
+
+        return start_isolated(request, place, options.at).outcome.shell_code
     return start_run(request, place, _job(request, context))
 
 

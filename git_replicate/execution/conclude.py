@@ -53,6 +53,7 @@ def conclude_run(
     outcome: Outcome | None,
     status: Status | None = None,
     scan: EndScan | None = None,
+    leaked: bool = False,
 ) -> Ended:
     """Store the end of a run and, once that has succeeded, let its spool go.
 
@@ -64,6 +65,8 @@ def conclude_run(
     metrics, log, cut, notices = _read_output(spool, plan, record)
     record = with_outcome(record, plan, outcome, status)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
+    if leaked:
+        record = replace(record, code=replace(record.code, leaked=True))
     if scan is not None:
         changed = tuple(sorted({*record.code.changed_during_run, *scan.changed}))
         written = {file.path: file for file in (*record.files, *scan.written)}

@@ -36,6 +36,7 @@ from git_replicate.execution.environment import clean_environment, find_command
 from git_replicate.execution.inputs import Inputs, prepare_inputs
 from git_replicate.execution.jobs import RUN_VARIABLE
 from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan
+from git_replicate.execution.site import Site
 from git_replicate.execution.spool import Spool, fallback_root, spool_root
 from git_replicate.git.config import GitConfig
 from git_replicate.git.repository import Oid, Repository
@@ -75,6 +76,12 @@ class Prepared:
     """The commit that an earlier attempt of the run ended with."""
     inputs: Inputs = Inputs()
     """Keeps the outputs of the stages as they are for as long as this is there."""
+    site: Site | None = None
+
+    @property
+    def directory(self) -> str:
+        """Where the command runs."""
+        return self.site.directory if self.site else os.getcwd()
 
     @property
     def name(self) -> str:
@@ -100,14 +107,14 @@ class NotTheSameRunError(Exception):
     """The earlier attempt's run is another one: why, in words."""
 
 
-def prepare(request: Request, place: Place, earlier: Earlier | None = None) -> Prepared:
+def prepare(request: Request, place: Place, earlier: Earlier | None = None, site: Site | None = None) -> Prepared:
     """Decide everything, capture what is there and store the start of the run, or of its next attempt.
 
     Bad input raises before anything is written. What cannot be stored is said and waits in the spool, unless the
-    request is strict.
+    request is strict. With a `site` the run takes place there, and `place` is the repository as seen from it.
     """
     if earlier is None:
-        return _prepare(request, place, None)
+        return _prepare(request, place, None, site)
     try:
         return _prepare(request, place, earlier)
     except NotTheSameRunError as reason:
@@ -115,16 +122,19 @@ def prepare(request: Request, place: Place, earlier: Earlier | None = None) -> P
         return _prepare(request, place, None)
 
 
-def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepared:
-    captured = _capture(request, place, earlier)
+def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site | None = None) -> Prepared:
+    captured = _capture(request, place, earlier, site)
     now = datetime.now(UTC)
     run = earlier.record.id if earlier else new_run_id(now, os.urandom(4))
     spool, missing = _make_spool(place, run, strict=request.strict)
     if missing:
         place = replace(place, warn=lambda line: None)  # one warning says it all
     snapshot, code = _snapshot(place, spool, strict=request.strict)
+    if site is not None and snapshot is not None:
+        code = site.code
+        snapshot = replace(snapshot, commit=Oid(code.snapshot), tree=Oid(code.tree))
     record = _record(request, place, captured, run, now)
-    record = replace(record, code=code, missing=(*missing, *captured.doubts))
+    record = replace(record, code=code, missing=(*missing, *captured.doubts), rerun_of=site.rerun_of if site else "")
     plan = make_plan(
         request,
         place.settings,
@@ -147,21 +157,25 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None) -> Prepare
     }  # fmt: skip
     environ = {**captured.environ, **added}
     base = earlier.commit if earlier else None
-    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base, captured.inputs)
+    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base, captured.inputs, site)
     return _begin(prepared, place, strict=request.strict)
 
 
-def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captured:
+def _capture(request: Request, place: Place, earlier: Earlier | None, site: Site | None = None) -> _Captured:
     settings = place.settings
     top = _worktree(place)
     option = settings.random.seed if request.seed is None else request.seed
-    environ = clean_environment(os.environ)
+    around = site.environ if site else os.environ
+    directory = site.directory if site else os.getcwd()
+    environ = clean_environment(around)
     if request.prepare or settings.environment.prepare:
         environ = _prepared(place, top, environ)
-    seeds = earlier.record.seeds if earlier else draw_seed(option, os.urandom, os.environ)
+    fixed = earlier.record.seeds if earlier else site.seeds if site else None
+    seeds = fixed or draw_seed(option, os.urandom, around)
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
+    words = site.words(command) if site else command
     if command:
-        find_command(command[0], environ, os.getcwd())
+        find_command(words[0], environ, directory)
     experiment = _experiment(request, settings, command)
     params = capture_params(
         command, requested=request.params, files=settings.params.files, top=top, template=template(request)
@@ -169,7 +183,7 @@ def _capture(request: Request, place: Place, earlier: Earlier | None) -> _Captur
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
     inputs = prepare_inputs(place.repository, settings, paths, used, place.say)
-    environment, doubts = capture_environment(command, os.getcwd(), environ, settings.environment, top)
+    environment, doubts = capture_environment(words, directory, environ, settings.environment, top)
     return _Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
 
 
@@ -260,6 +274,14 @@ def _fallback_spool(place: Place, run: RunId, problem: str) -> Spool:
     return spool
 
 
+def record_code(place: Place, scratch: str) -> Code:
+    """The working tree as it is now, stored; `GitError`, `StorageError` or `OSError` if that cannot be done."""
+    snapshot, code = _snapshot(place, Spool(scratch), strict=True)
+    if snapshot is None:
+        raise StorageError("the code could not be recorded", "df -h .git")
+    return code
+
+
 def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | None, Code]:
     """The code as it is now; a snapshot that cannot be stored is said and recorded, and the run goes on."""
     try:
@@ -345,4 +367,6 @@ def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
     path = write_params(request, spool.folder)
     seed = seed_asked_for(request, settings, prepared.record.seeds)
     command = fill_command(request, settings, seed, params_file=path)
+    if prepared.site is not None:
+        command = prepared.site.words(command)
     return replace(prepared, command=command, environment=with_params(prepared.environment, path))

@@ -16,6 +16,7 @@ from git_replicate.core import record as records
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.conclude import RUN_FILE, conclude_run, outcome_of
+from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import PLAN_FILE, load_plan
 from git_replicate.execution.ranks import RANK_FILE, merge_ranks
@@ -95,6 +96,7 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
         yield Recovered(*rank)
     if not dry_run:
         _remove_leftovers(repo)
+        sweep_worktrees(repo.layout)
         write_notes(repo)
 
 

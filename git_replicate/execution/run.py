@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.record import Record, Status
@@ -20,21 +23,62 @@ from git_replicate.execution.launch import launch
 from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, Prepared, prepare
+from git_replicate.execution.site import Site
 from git_replicate.store.snapshot import EndScan, scan_end
+
+if TYPE_CHECKING:
+    from git_replicate.execution.isolation import Worktree
+
+
+class Ran(NamedTuple):
+    """A run that has ended, and how."""
+
+    record: Record
+    outcome: Outcome
 
 
 def start_run(request: Request, place: Place, job: JobStart | None = None) -> int:
     """Record and run a command; the exit code is the command's own, 128+n for a signal."""
-    prepared = prepare(request, place, _earlier(request, place, job))
+    return _run(prepare(request, place, _earlier(request, place, job)), place, job).outcome.shell_code
+
+
+def run_at(site: Site, request: Request, place: Place, held: Worktree, links: Sequence[str]) -> Ran:
+    """Record and run a command in a checkout; `place` is the repository as seen from there.
+
+    What it wrote and no record keeps is moved out of the checkout.
+    """
+    from git_replicate.execution.isolation import isolated_environment, left_behind, moved, settle
+
+    prepared = prepare(request, place, site=site)
+    held.note_run(prepared.record.id)
+    report = prepared.spool.folder
+    environment = isolated_environment(prepared.environment, site, report)
+    prepared = replace(prepared, environment=environment)
+
+    def scan() -> EndScan | None:
+        seen = _scan(prepared, place)
+        wrote = moved(left_behind(held, links), prepared.record.id)
+        return EndScan(seen.changed if seen else (), wrote)
+
+    ran = _run(prepared, place, None, scan=scan)
+    kept = [path for path, output in ran.record.outputs.items() if output.kept != "no"]
+    settle(held.origin, held.checkout.folder, kept)
+    return ran
+
+
+def _run(
+    prepared: Prepared, place: Place, job: JobStart | None, scan: Callable[[], EndScan | None] | None = None
+) -> Ran:
+    """Launch what is prepared, and record its end."""
     record = prepared.record
     if job is not None:
         seeds = record.seeds
         announce(job, JobRun(prepared.name, job.attempt, time.time(), seeds.run, seeds.python_hash))
     place.say(f"run {prepared.name}" + (f" attempt {record.attempts}" if record.attempts > 1 else ""))
-    outcome = launch(prepared.command, env=prepared.environment, directory=os.getcwd(), spool=prepared.spool)
-    record = _conclude(prepared, place, outcome)
+    outcome = launch(prepared.command, env=prepared.environment, directory=prepared.directory, spool=prepared.spool)
+    record = _conclude(prepared, place, outcome, scan)
     place.say(f"run {prepared.name} {describe_outcome(record)}")
-    return outcome.shell_code
+    return Ran(record, outcome)
 
 
 def _earlier(request: Request, place: Place, job: JobStart | None) -> Earlier | None:
@@ -50,11 +94,18 @@ def open_session(request: Request, place: Place) -> Record:
     return prepare(request, place).record
 
 
-def _conclude(prepared: Prepared, place: Place, outcome: Outcome) -> Record:
+def _conclude(prepared: Prepared, place: Place, outcome: Outcome, scan: Callable[[], EndScan | None] | None) -> Record:
     """Record how the command ended; whatever cannot be stored is said, and waits in the spool."""
-    scan = _scan(prepared, place)
+    seen = scan() if scan else _scan(prepared, place)
+    leaked: tuple[str, ...] = ()
+    if prepared.site is not None:
+        from git_replicate.execution.isolation import leaked_files
+
+        leaked = leaked_files(prepared.spool.folder)
+    if leaked:
+        place.warn(f"code of your own worktree was loaded instead of the checkout's: {', '.join(leaked[:5])}")
     try:
-        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=scan)
+        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=seen, leaked=bool(leaked))
     except (GitError, StorageError, OSError) as error:
         place.warn(f"the run is kept in {prepared.spool.folder} ({error}); to store it: git replicate recover")
         return with_outcome(prepared.record, prepared.plan, outcome)

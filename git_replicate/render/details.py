@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from git_replicate.core.table import human
+from git_replicate.core.verdict import describe_verdict
 
 Style = Callable[..., str]
 """(text, style names…) to the text made safe for a terminal, perhaps in colour."""
@@ -28,6 +29,8 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
     for title, text in (("code", _code(document)), ("seeds", _flat(document.get("seeds", {})))):
         if text:
             lines += ["", style(title, "bold"), *_pairs(text, style)]
+    if document.get("verdict"):
+        lines += ["", style("verdict", "bold"), *(f"  {style(line)}" for line in describe_verdict(document["verdict"]))]
     lines += _files(document, style)
     lines += _environment(document.get("environment", {}), style)
     missing = document.get("missing", [])
@@ -80,6 +83,8 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
         shown["dirty"] = (
             "uncommitted changes ran; see: git diff " + f"{code.get('base', '')[:12]} {code['snapshot'][:12]}"
         )
+    if code.get("leaked"):
+        shown["leaked"] = "code of the user's own worktree was loaded"
     for name in ("changed_during_run", "filter_failed"):
         if code.get(name):
             shown[name.replace("_", " ")] = ", ".join(code[name])
@@ -107,7 +112,7 @@ def _files(document: Mapping[str, Any], style: Style) -> list[str]:
             for name, stage in document["stages"].items()
         ]
     if document.get("files"):
-        names = [entry["path"] for entry in document["files"]]
+        names = [entry.get("moved_to", "") or entry["path"] for entry in document["files"]]
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         lines += ["", style("written, not kept", "bold"), f"  {style(', '.join(names[:10]))}{more}"]
     return lines

@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff env collate data outputs annotate rm status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff env collate data outputs rerun why snapshot apply branch annotate rm status recover hooks init
 end
 
 function __git_replicate_uses
@@ -28,6 +28,11 @@ complete -f -c git -n __git_replicate_needs_command -a env -d 'show a run\'s env
 complete -f -c git -n __git_replicate_needs_command -a collate -d 'make a table of many runs'
 complete -f -c git -n __git_replicate_needs_command -a data -d 'status of declared data and stages; run the stages that are stale'
 complete -f -c git -n __git_replicate_needs_command -a outputs -d 'list a run\'s outputs, or restore them'
+complete -f -c git -n __git_replicate_needs_command -a rerun -d 'run what a run ran again, and tell whether it came out the same'
+complete -f -c git -n __git_replicate_needs_command -a why -d 'what differs between two runs, likeliest cause first'
+complete -f -c git -n __git_replicate_needs_command -a snapshot -d 'freeze the code as it is now, and print its commit'
+complete -f -c git -n __git_replicate_needs_command -a apply -d 'bring a run\'s code into the worktree'
+complete -f -c git -n __git_replicate_needs_command -a branch -d 'make a branch at a run\'s code'
 complete -f -c git -n __git_replicate_needs_command -a annotate -d 'tag, comment, archive or invalidate a run'
 complete -f -c git -n __git_replicate_needs_command -a rm -d 'remove runs, and bring them back'
 complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs of this machine'
@@ -49,6 +54,8 @@ complete -f -c git -n '__git_replicate_uses start' -s q -l quiet -d 'say nothing
 complete -f -c git -n '__git_replicate_uses start' -l strict -d 'do not run if the run cannot be recorded in full'
 complete -f -c git -n '__git_replicate_uses start' -l prepare -d 'build the project\'s environment first (cached), and run in it'
 complete -f -c git -n '__git_replicate_uses start' -l open -d 'record a session that lasts until `git replicate finish`'
+complete -f -c git -n '__git_replicate_uses start' -l isolated -d 'run in a checkout of the code as it is now'
+complete -f -c git -n '__git_replicate_uses start' -l at -x -d 'run in a checkout of a commit'
 complete -f -c git -n '__git_replicate_uses start' -l no-placeholders -d 'leave {name} in the command as it is'
 complete -f -c git -n '__git_replicate_uses start' -l new-run -d 'a restarted job begins a new run instead of continuing its own'
 
@@ -123,6 +130,34 @@ complete -f -c git -n '__git_replicate_uses outputs' -s o -l output -x -d 'resto
 complete -f -c git -n '__git_replicate_uses outputs' -l force -d 'replace files that differ'
 complete -f -c git -n '__git_replicate_uses outputs' -l format -x -a 'text json' -d 'how to print (default: text)'
 complete -f -c git -n '__git_replicate_uses outputs' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses rerun' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses rerun' -l set -x -d 'change one param; repeatable'
+complete -f -c git -n '__git_replicate_uses rerun' -l seeds -x -d 'run N times with fresh seeds and show the spread'
+complete -f -c git -n '__git_replicate_uses rerun' -l onto -x -d 'on the code of another commit'
+complete -f -c git -n '__git_replicate_uses rerun' -l rtol -x -d 'relative difference of a metric that still counts as the same'
+complete -f -c git -n '__git_replicate_uses rerun' -l atol -x -d 'absolute difference that still counts as the same'
+complete -f -c git -n '__git_replicate_uses rerun' -l allow-different-data -d 'run even if data is not what it was'
+complete -f -c git -n '__git_replicate_uses rerun' -l online -d 'let other trackers send their runs'
+complete -f -c git -n '__git_replicate_uses rerun' -l yes -d 'do not ask before running what somebody else recorded'
+complete -f -c git -n '__git_replicate_uses rerun' -l format -x -a 'text json' -d 'how to print (default: text)'
+complete -c git -n '__git_replicate_uses rerun' -s o -l output -r -F -d 'write to a file instead'
+complete -f -c git -n '__git_replicate_uses rerun' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses why' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses why' -l metric -x -d 'the metric to speak of (default: all)'
+complete -f -c git -n '__git_replicate_uses why' -l format -x -a 'text json' -d 'how to print (default: text)'
+complete -c git -n '__git_replicate_uses why' -s o -l output -r -F -d 'write to a file instead'
+complete -f -c git -n '__git_replicate_uses why' -a '(__git_replicate_runs)'
+complete -f -c git -n '__git_replicate_uses why' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses snapshot' -s h -l help -d 'show this help message and exit'
+
+complete -f -c git -n '__git_replicate_uses apply' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses apply' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses branch' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses branch' -a '(__git_replicate_runs)'
 
 complete -f -c git -n '__git_replicate_uses annotate' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses annotate' -l tag -x -d 'add a tag; repeatable'

@@ -1,0 +1,158 @@
+"""`git replicate rerun`: run what a run ran again, and tell whether it came out the same."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from git_replicate.commands import _reading
+from git_replicate.core.errors import ReplicateError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from git_replicate.commands.context import Context
+    from git_replicate.execution.rerun import Changes, Rerun
+    from git_replicate.store.index import Row
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("runs", metavar="RUN", nargs="+", help="runs")
+    add("--set", metavar="NAME=VALUE", action="append", default=[], help="change one param; repeatable")
+    add("--seeds", metavar="N", type=_count, default=0, help="run N times with fresh seeds and show the spread")
+    add("--onto", metavar="COMMIT", help="on the code of another commit")
+    add("--rtol", metavar="X", type=_tolerance, help="relative difference of a metric that still counts as the same")
+    add("--atol", metavar="X", type=_tolerance, help="absolute difference that still counts as the same")
+    add("--allow-different-data", action="store_true", help="run even if data is not what it was")
+    add("--online", action="store_true", help="let other trackers send their runs")
+    add("--yes", action="store_true", help="do not ask before running what somebody else recorded")
+    _reading.add_output(parser, ("text", "json"))
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs from 1 to 10000")
+    return int(text)
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a tolerance; try 1e-3")
+    return value
+
+
+def execute(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.core.verdict import Outcome
+
+    rows = [_reading.find(context, name) for name in options.runs]
+    changes = _changes(options, context)
+    if not options.yes:
+        _confirm(context, rows)
+    found: list[Rerun] = []
+    failed = False
+    for row in rows:
+        try:
+            found += _rerun(context, row, changes)
+        except ReplicateError as error:
+            failed = True
+            context.console.fail(error)
+    compared = bool(options.set or options.seeds)
+    _show(context, options, found)
+    outcomes = {item.verdict.outcome for item in found}
+    if failed or (Outcome.NONE in outcomes and not compared):
+        return 1
+    return 3 if Outcome.DIFFERS in outcomes and not compared else 0
+
+
+def _changes(options: argparse.Namespace, context: Context) -> Changes:
+    from git_replicate.capture.params import parse_assignment
+    from git_replicate.core.settings import Tolerance
+    from git_replicate.execution.rerun import Changes
+
+    given = None
+    if options.rtol is not None or options.atol is not None:
+        given = Tolerance(options.rtol or 0.0, options.atol or 0.0)
+    onto = None
+    if options.onto:
+        onto = context.repository.resolve(options.onto)
+        if onto is None:
+            raise UserError(f"no commit is called {options.onto!r}", "git log --oneline")
+    return Changes(
+        params=dict(parse_assignment(text) for text in options.set),
+        seeds=options.seeds,
+        onto=onto,
+        different_data=options.allow_different_data,
+        online=options.online,
+        given=given,
+    )
+
+
+def _confirm(context: Context, rows: Sequence[Row]) -> None:
+    """Show the commands of runs that somebody else recorded, and ask; `UserError` if the answer is no."""
+    own = context.config.identity()[1]
+    documents = list(context.index.documents(rows))
+    foreign = [document for document in documents if document.get("user", {}).get("email", "") != own]
+    if not foreign:
+        return
+    for document in foreign:
+        user = document.get("user", {})
+        context.console.say(f"{document['id']} by {user.get('name', '')}: {shlex.join(document.get('command', []))}")
+    if not context.console.confirm("run this here?"):
+        raise UserError("nothing was run", "to answer beforehand: --yes")
+
+
+def _rerun(context: Context, row: Row, changes: Changes) -> list[Rerun]:
+    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.rerun import rerun
+
+    console = context.console
+    place = Place(context.writer, context.config, context.settings, console.say, console.warn)
+    with console.child_on_stderr():
+        return rerun(row["oid"], place, changes)
+
+
+def _show(context: Context, options: argparse.Namespace, found: Sequence[Rerun]) -> None:
+    from git_replicate.core.verdict import describe_verdict
+
+    if options.format == "json":
+        from git_replicate.render import json_
+
+        answer: list[dict[str, Any]] = [
+            {"run": item.record.id, "rerun_of": item.record.rerun_of, **item.verdict.as_document()} for item in found
+        ]
+        _reading.put(context, options, json_.dump(answer))
+        return
+    lines = []
+    for item in found:
+        first, *rest = describe_verdict(item.verdict.as_document())
+        lines += [f"{item.record.rerun_of}: {first}", *rest]
+    if len(found) > 1:
+        lines += _spread(found)
+    _reading.put(context, options, "\n".join(context.console.style(line) for line in lines) + "\n" * bool(lines))
+
+
+def _spread(found: Sequence[Rerun]) -> list[str]:
+    """The mean and deviation of each metric over the reruns, beside the original's value."""
+    from git_replicate.core import stats
+    from git_replicate.core.table import Spread, human
+
+    by_original: dict[str, list[Rerun]] = {}
+    for item in found:
+        by_original.setdefault(item.record.rerun_of, []).append(item)
+    lines = []
+    for name, items in by_original.items():
+        if len(items) < 2:
+            continue
+        lines.append(f"{name} over {len(items)} seeds")
+        for metric, value in items[0].original.metrics.items():
+            values = [item.record.metrics[metric] for item in items if metric in item.record.metrics]
+            if values:
+                spread = Spread(stats.mean(values), stats.std(values), len(values))
+                lines.append(f"  {metric}: {human(spread)}, the original {human(float(value))}")
+    return lines

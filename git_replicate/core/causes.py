@@ -1,0 +1,167 @@
+"""What differs between two runs, ranked by how likely it explains that their results differ.
+
+The scores order, nothing more: 1 would be certain. A file that was run counts before one of which that is not known,
+and that before one that was not run; the same holds for packages that were imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from git_replicate.core.record import Record
+from git_replicate.core.table import same
+from git_replicate.core.verdict import Side
+
+_SOURCE: Final = re.compile(
+    r"\.(py|pyx|pyi|ipynb|c|cc|cpp|cu|cuh|h|hpp|rs|go|jl|r|m|sh|java|kt|scala|lua|pl|js|ts|f90)$", re.IGNORECASE
+)
+_PROSE: Final = re.compile(r"(^|/)(README|LICENSE|CHANGELOG|\.gitignore|docs/)|\.(md|rst|txt)$", re.IGNORECASE)
+_HARDWARE: Final = ("cpu", "cpus", "gpu", "gpus", "driver", "memory_gib", "architecture", "machine")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """A file that is not the same in two trees; a side's id is "" where there is none."""
+
+    path: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that is not the same. kind: code, environment, data, params, seeds or hardware."""
+
+    kind: str
+    name: str
+    first: Any
+    second: Any
+    score: float
+    proved: bool = False
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind, "name": self.name, "from": _plain(self.first), "to": _plain(self.second),
+            "score": self.score, "proved": self.proved,
+        }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return "absent" if value is None else value
+
+
+def find_causes(
+    first: Side, second: Side, files: Sequence[ChangedFile], *, not_code: Collection[str] = ()
+) -> tuple[Cause, ...]:
+    """Everything that differs, likeliest first.
+
+    files: what differs between the code trees; not_code: paths of declared params files, whose values are params.
+    """
+    found = [*_code(first, second, files, not_code), *_params(first.record, second.record)]
+    found += [*_data(first.data, second.data), *_seeds(first.record, second.record)]
+    found += _environment(first, second)
+    return tuple(sorted(found, key=lambda cause: (-cause.score, cause.kind, cause.name)))
+
+
+def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Collection[str]) -> Iterable[Cause]:
+    executed = {*first.record.code.executed, *second.record.code.executed}
+    declared = {*first.data, *second.data}
+    results = {path for side in (first, second) for path in _written(side.record)}
+    for file in files:
+        if file.path in not_code or file.path in results:
+            continue
+        if any(file.path == path or file.path.startswith(f"{path.rstrip('/')}/") for path in declared):
+            continue  # it is there as data
+        if file.path in executed:
+            score = 0.9
+        elif _PROSE.search(file.path):
+            score = 0.05
+        elif _SOURCE.search(file.path):
+            score = 0.2 if executed and file.path.endswith(".py") else 0.8
+        else:
+            score = 0.5
+        yield Cause("code", file.path, file.first[:12] or None, file.second[:12] or None, score)
+
+
+def _written(record: Record) -> Iterable[str]:
+    """The files that the run itself wrote: results, even where somebody committed them."""
+    yield from record.outputs
+    yield from record.metrics_source.values()
+    yield from (file.path for file in record.files)
+
+
+def _params(first: Record, second: Record) -> Iterable[Cause]:
+    a, b = flat(first.params), flat(second.params)
+    a.update(dict.fromkeys(first.params_null, "null"))
+    b.update(dict.fromkeys(second.params_null, "null"))
+    for name in _different(a, b):
+        yield Cause("params", name, a.get(name), b.get(name), 0.95)
+
+
+def _data(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterable[Cause]:
+    for name in sorted({*first, *second}):
+        a, b = first.get(name), second.get(name)
+        if data_hash(a) == data_hash(b):
+            continue
+        inner = [(a or {}).get("list", {}), (b or {}).get("list", {})]
+        if all(inner):
+            for path in _different(*inner):
+                yield Cause("data", f"{name.rstrip('/')}/{path}", inner[0].get(path), inner[1].get(path), 0.92)
+        else:
+            yield Cause("data", name, data_hash(a), data_hash(b), 0.92)
+
+
+def data_hash(entry: Mapping[str, Any] | None) -> str | None:
+    """What identifies a recorded piece of data; None if it is absent."""
+    if entry is None or entry.get("missing"):
+        return None
+    return str(entry.get("hash", "unhashed"))
+
+
+def _seeds(first: Record, second: Record) -> Iterable[Cause]:
+    a, b = first.seeds, second.seeds
+    if a.run != b.run:
+        drawn = "auto" in (a.mode, b.mode)
+        yield Cause("seeds", "run", a.run, b.run, 0.3 if drawn else 0.85)
+    if a.python_hash != b.python_hash:
+        yield Cause("seeds", "python_hash", a.python_hash, b.python_hash, 0.1)
+
+
+def _environment(first: Side, second: Side) -> Iterable[Cause]:
+    a, b = flat(first.environment), flat(second.environment)
+    imported = {*_imported(first.record), *_imported(second.record)}
+    for name in _different(a, b):
+        if name.partition(".")[0] in _HARDWARE:
+            yield Cause("hardware", name, a.get(name), b.get(name), 0.35)
+        elif name.startswith("packages."):
+            package = name.removeprefix("packages.").removesuffix(".version")
+            known = _normal(package) in imported
+            yield Cause("environment", package, a.get(name), b.get(name), 0.7 if known else 0.15 if imported else 0.4)
+        else:
+            yield Cause("environment", name, a.get(name), b.get(name), 0.6 if name.startswith("python") else 0.38)
+
+
+def _imported(record: Record) -> set[str]:
+    return {_normal(str(name)) for name in record.runtime.get("imported", ())}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    return [n for n in sorted({*first, *second}) if not same(first.get(n), second.get(n))]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found.update(flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

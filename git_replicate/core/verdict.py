@@ -1,0 +1,213 @@
+"""Whether a run came out like another: identical, within tolerance, or different, and from which step on.
+
+Values are compared as `|a - b| <= atol + rtol * |a|`, where a is the original's; NaN equals NaN. Nothing is decided
+about why they differ: that is `core.causes`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from git_replicate.core.record import Record, Status
+from git_replicate.core.settings import Tolerance
+from git_replicate.core.table import same
+
+Curve = Sequence[tuple[int | None, float | int]]
+"""The (step, value) pairs of one metric, in order."""
+
+OTHER_HARDWARE: Final = Tolerance(rtol=1e-3)
+_HARDWARE: Final = ("cpu", "gpu", "gpus", "driver")
+
+
+class Outcome(StrEnum):
+    """What a comparison came to; the order is that of severity."""
+
+    IDENTICAL = "identical"
+    WITHIN = "within-tolerance"
+    DIFFERS = "differs"
+    NONE = "none"  # there is nothing that could be compared, or it must not be
+
+
+_SEVERITY: Final = tuple(Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two runs, with what its record keeps beside it."""
+
+    record: Record
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    log: bytes = b""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """By metric, and for all others; `given` overrides both."""
+
+    named: Mapping[str, Tolerance] = field(default_factory=dict)
+    given: Tolerance | None = None
+    default: Tolerance = Tolerance()
+
+    def of(self, metric: str) -> Tolerance:
+        return self.named.get(metric, self.given or self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run compares with its original; `as_document` is its form in a record."""
+
+    outcome: Outcome
+    reason: str = ""
+    against: str = ""
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+    causes: tuple[Mapping[str, Any], ...] = ()
+
+    def as_document(self) -> dict[str, Any]:
+        """The verdict without what is empty."""
+        parts = {
+            "outcome": str(self.outcome), "reason": self.reason, "against": self.against, "metrics": dict(self.metrics),
+            "curves": dict(self.curves), "outputs": dict(self.outputs), "log": self.log, "causes": list(self.causes),
+        }  # fmt: skip
+        return {name: value for name, value in parts.items() if value}
+
+
+def same_hardware(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two recorded environments name the same processor, accelerators and driver."""
+    return all(first.get(name) == second.get(name) for name in _HARDWARE)
+
+
+def compare_runs(original: Side, again: Side, tolerances: Tolerances, *, ignore: Sequence[str] = ()) -> Verdict:
+    """Compare metrics, curves and outputs; where there are neither, what the commands printed.
+
+    ignore: globs over output paths that do not count.
+    """
+    first, second = original.record, again.record
+    name = f"{first.experiment}/{first.id}"
+    if second.code.leaked:
+        return Verdict(Outcome.NONE, "the run loaded code of the worktree instead of the checkout's", name)
+    if first.status not in (Status.FINISHED, Status.FAILED):
+        return Verdict(Outcome.NONE, f"the original is {first.status}: there is no result to compare with", name)
+    if second.status not in (Status.FINISHED, Status.FAILED):
+        return Verdict(Outcome.NONE, f"the run is {second.status}", name)
+    metrics = {
+        metric: _compare_metric(metric, first.metrics.get(metric), second.metrics.get(metric), tolerances)
+        for metric in sorted({*first.metrics, *second.metrics})
+    }
+    curves = {
+        metric: _compare_curve(original.curves[metric], again.curves[metric], tolerances.of(metric))
+        for metric in sorted(original.curves.keys() & again.curves.keys())
+        if len(original.curves[metric]) > 1 or len(again.curves[metric]) > 1
+    }
+    outputs = _compare_outputs(first, second, ignore)
+    found = [Outcome(entry["outcome"]) for entry in (*metrics.values(), *curves.values())]
+    found += [Outcome(outcome) for outcome in outputs.values()]
+    log, reason = "", ""
+    if not found:
+        log = str(_compare_logs(original.log, again.log))
+        found = [Outcome(log)]
+    if _ending(first) != _ending(second):
+        reason = f"the original {_ending(first)}, the run {_ending(second)}"
+        found.append(Outcome.DIFFERS)
+    worst = max(found, key=_SEVERITY.index)
+    return Verdict(worst, reason, name, metrics, curves, outputs, log)
+
+
+def _ending(record: Record) -> str:
+    if record.signal:
+        return f"was ended by {record.signal}"
+    return "finished" if record.exit_code == 0 else f"failed with exit {record.exit_code}"
+
+
+def _compare_metric(metric: str, first: Any, second: Any, tolerances: Tolerances) -> dict[str, Any]:
+    sides = {"original": first, "rerun": second}
+    entry: dict[str, Any] = {name: value for name, value in sides.items() if value is not None}
+    if first is None or second is None:
+        return {"outcome": str(Outcome.DIFFERS), **entry}
+    return {"outcome": str(compare_values(first, second, tolerances.of(metric))), **entry}
+
+
+def compare_values(first: float, second: float, tolerance: Tolerance) -> Outcome:
+    """Two numbers; infinities are equal or differ."""
+    if same(first, second):
+        return Outcome.IDENTICAL
+    difference = abs(first - second)
+    close = difference == difference and difference <= tolerance.atol + tolerance.rtol * abs(first)
+    return Outcome.WITHIN if close and difference != float("inf") else Outcome.DIFFERS
+
+
+def _compare_curve(first: Curve, second: Curve, tolerance: Tolerance) -> dict[str, Any]:
+    """The worst of all points, and the first at which the curves part (its step, or its number where it has none)."""
+    worst = Outcome.IDENTICAL
+    for number, ((step, a), (other, b)) in enumerate(zip(first, second, strict=False)):
+        outcome = Outcome.DIFFERS if step != other else compare_values(a, b, tolerance)
+        worst = max(worst, outcome, key=_SEVERITY.index)
+        if outcome is Outcome.DIFFERS:
+            return {
+                "outcome": str(worst), "first_divergence": number if step is None else step, "original": a, "rerun": b,
+            }  # fmt: skip
+    if len(first) != len(second):
+        shorter, longer = sorted((first, second), key=len)
+        step = longer[len(shorter)][0]
+        return {"outcome": str(Outcome.DIFFERS), "first_divergence": len(shorter) if step is None else step}
+    return {"outcome": str(worst)}
+
+
+def _compare_outputs(first: Record, second: Record, ignore: Sequence[str]) -> dict[str, str]:
+    paths = sorted({*first.outputs, *second.outputs})
+    found = {}
+    for path in paths:
+        if any(_matches(path, pattern) for pattern in ignore):
+            continue
+        a, b = first.outputs.get(path), second.outputs.get(path)
+        equal = a is not None and b is not None and a.hash == b.hash
+        found[path] = str(Outcome.IDENTICAL if equal else Outcome.DIFFERS)
+    return found
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, pattern) or (pattern.startswith("**/") and fnmatchcase(path, pattern[3:]))
+
+
+def _compare_logs(first: bytes, second: bytes) -> Outcome:
+    """What was printed; the order of lines does not count, since two streams meet in it."""
+    return Outcome.IDENTICAL if _lines(first) == _lines(second) else Outcome.DIFFERS
+
+
+def _lines(log: bytes) -> list[bytes]:
+    return sorted(re.split(rb"\r?\n", log.rstrip()))
+
+
+def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
+    """A verdict's document as lines for a person: the outcome, then what is not identical."""
+    lines = [verdict["outcome"].replace("-", " ") + (f": {verdict['reason']}" if verdict.get("reason") else "")]
+    for name, entry in verdict.get("metrics", {}).items():
+        if entry["outcome"] != Outcome.IDENTICAL:
+            sides = [_number(entry.get(side)) for side in ("original", "rerun")]
+            lines.append(f"  {name}: {sides[0]} -> {sides[1]} {entry['outcome'].replace('-', ' ')}")
+    for name, entry in verdict.get("curves", {}).items():
+        if "first_divergence" in entry:
+            lines.append(f"  curve {name}: parts at step {entry['first_divergence']}")
+    lines += [
+        f"  output {path}: {outcome}" for path, outcome in verdict.get("outputs", {}).items() if outcome != "identical"
+    ]
+    if verdict.get("log") == Outcome.DIFFERS:
+        lines.append("  what was printed: differs")
+    causes = verdict.get("causes", [])
+    if causes:
+        lines.append("  what differs between the two, likeliest first:")
+        lines += [f"    {cause['kind']} {cause['name']}: {cause['from']} -> {cause['to']}" for cause in causes[:8]]
+    return lines
+
+
+def _number(value: Any) -> str:
+    return "absent" if value is None else repr(value)

@@ -1,0 +1,61 @@
+"""One param of a recorded command set to another value, where the command takes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from git_replicate.capture.params import placeholders
+from git_replicate.capture.values import flatten
+from git_replicate.core.errors import UserError
+from git_replicate.core.record import Record
+
+
+def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The command with these params (dotted names) changed, and those that its params file has to deliver.
+
+    `UserError` for one that reaches nothing: it would be recorded as changed and change nothing.
+    """
+    words = list(record.command)
+    requested: dict[str, Any] = {}
+    known = flatten(record.params)
+    for name, value in changes.items():
+        text = _text(value)
+        if _replace(words, name, text):
+            continue
+        if "params_file" in placeholders(words):
+            requested[name] = value
+        elif record.params_source.get(name) == "parsed" and _takes_options(words):
+            words.append(f"--{name.replace('_', '-')}={text}")
+        else:
+            there = ", ".join(sorted(known)[:8]) or "none"
+            raise UserError(f"--set {name}: the command does not take it (its params: {there})", "git replicate show")
+    return tuple(words), requested
+
+
+def _replace(words: list[str], name: str, text: str) -> bool:
+    """Change every place of the command that gives the param; whether there was one."""
+    options = {f"--{spelling}" for spelling in _spellings(name)} | ({f"-{name}"} if len(name) == 1 else set())
+    found = False
+    for n, word in enumerate(words):
+        option, equals, _ = word.partition("=")
+        if equals and (option in options or option.lstrip("+") in _spellings(name)):
+            words[n] = f"{option}={text}"
+            found = True
+        elif word in options and n + 1 < len(words) and not re.match(r"--?[A-Za-z]", words[n + 1]):
+            words[n + 1] = text
+            found = True
+    return found
+
+
+def _spellings(name: str) -> set[str]:
+    return {name, name.replace("_", "-"), name.replace("-", "_")}
+
+
+def _takes_options(words: Sequence[str]) -> bool:
+    return "--" not in words
+
+
+def _text(value: Any) -> str:
+    return str(value)

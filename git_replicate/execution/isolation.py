@@ -1,0 +1,252 @@
+"""Runs in a checkout of their snapshot: made, furnished with data, cleaned, and found again after a crash.
+
+A checkout lies under `replicate/worktrees` of the common git directory. Whoever uses it holds a lock on it, which
+the process that holds the command shares: once both have gone, anybody may sweep it. What a run left there and no
+record keeps is moved to `replicate/files/<run id>`, never deleted; compiled Python and links of ours are not results.
+
+Not promised: a program that writes into linked data writes into the user's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from git_replicate.core.errors import ReplicateError
+from git_replicate.core.paths import quote_path
+from git_replicate.core.record import Code, WrittenFile
+from git_replicate.execution.site import FILES_FOLDER, Site
+from git_replicate.execution.spool import spool_root
+from git_replicate.git.checkout import (
+    Checkout,
+    added_files,
+    clean,
+    create_checkout,
+    gitlinks,
+    nested_layout,
+    switch,
+)  # fmt: skip
+from git_replicate.git.opening import repository_at, state_dir
+from git_replicate.git.repository import Layout, Oid
+
+VARIABLE = "GIT_REPLICATE_ISOLATED"
+_OWNER = "owner.json"
+
+
+@dataclass(slots=True)
+class Worktree:
+    """A checkout that this process holds; one run after another may use it."""
+
+    checkout: Checkout
+    origin: Layout
+    lock: int
+    smudge: bool = True
+
+    @property
+    def top(self) -> str:
+        return self.checkout.top
+
+    def note_run(self, run: str) -> None:
+        """Say which run is about to use the checkout."""
+        _write_owner(self.checkout.folder, run)
+
+
+@contextlib.contextmanager
+def worktree(origin: Layout, commit: Oid, code: Code, *, smudge: bool = True) -> Iterator[Worktree]:
+    """A checkout of a commit for as long as the block lasts; others that nobody holds any more are swept first."""
+    root = os.path.join(state_dir(origin), "worktrees")
+    os.makedirs(root, exist_ok=True)
+    sweep_worktrees(origin)
+    folder, lock = _new_folder(root)
+    try:
+        checkout = create_checkout(origin, folder, commit, smudge=smudge)
+        found = Worktree(checkout, origin, lock, smudge)
+        _submodules(found, code)
+        yield found
+    finally:
+        if not _run_waits(origin, folder):
+            settle(origin, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _new_folder(root: str) -> tuple[str, int]:
+    """A folder and the lock on it; a sweep that comes between the two takes the folder for an abandoned one."""
+    while True:
+        folder = tempfile.mkdtemp(dir=root)
+        lock = _lock(folder)
+        if lock is not None and os.path.isdir(folder):
+            return folder, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def reuse(held: Worktree, commit: Oid, code: Code) -> None:
+    """Make a held checkout that of the next run: nothing of the last one stays."""
+    clean(held.checkout)
+    switch(held.checkout, commit, smudge=held.smudge)
+    _submodules(held, code)
+
+
+def _submodules(held: Worktree, code: Code) -> None:
+    """Submodules at the commits that ran, from the repositories that are here; `GitError` where one lacks it."""
+    snapshots = {sub.path: sub.snapshot for sub in code.submodules if sub.snapshot}
+    for number, (path, commit) in enumerate(gitlinks(held.checkout)):
+        inner = nested_layout(os.path.join(held.origin.top or "", path))
+        if inner is None:
+            continue
+        wanted = Oid(snapshots.get(quote_path(os.fsencode(path)), "") or commit)
+        if not repository_at(inner, backend="plumbing").exists(wanted):
+            raise ReplicateError(
+                f"submodule {path}: commit {wanted[:12]} is not here", f"git -C {path} fetch origin {wanted}"
+            )
+        folder = os.path.join(held.checkout.folder, f"nested-{number}")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder)
+        inside = create_checkout(inner, folder, wanted, smudge=held.smudge)
+        target = os.path.join(held.top, path)
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(inside.top, target)
+
+
+def link_paths(held: Worktree, paths: Iterable[str]) -> list[str]:
+    """Link what the commit lacks of these paths (relative to the top) from the worktree; the links made."""
+    made: list[str] = []
+    for path in dict.fromkeys(os.path.normpath(p) for p in paths if not os.path.isabs(p)):
+        if path != "." and not path.startswith(".."):
+            _link(held.origin.top or "", held.top, path, made)
+    return made
+
+
+def _link(origin: str, top: str, path: str, made: list[str]) -> None:
+    source, target = os.path.join(origin, path), os.path.join(top, path)
+    if not os.path.lexists(source):
+        return
+    if not os.path.lexists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(source, target)
+        made.append(path)
+    elif os.path.isdir(target) and not os.path.islink(target) and os.path.isdir(source):
+        for name in sorted(os.listdir(source)):
+            if name != ".git":
+                _link(origin, top, os.path.join(path, name), made)
+
+
+def isolated_environment(environ: Mapping[str, str], site: Site, report: str) -> dict[str, str]:
+    """The command's variables in a checkout: paths mapped, and Python told to keep out of the worktree's code."""
+    here = os.path.join(os.path.dirname(__file__), "live_code")
+    env = {**environ, "PWD": site.directory}
+    env.pop("OLDPWD", None)
+    known = [site.path(entry) for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    env["PYTHONPATH"] = os.pathsep.join([here, *known])
+    env[VARIABLE] = json.dumps({"from": site.origin, "to": site.top, "report": report})
+    return env
+
+
+def leaked_files(report: str) -> tuple[str, ...]:
+    """The files of the worktree that some process of the run loaded as code."""
+    found: set[str] = set()
+    for name in os.listdir(report) if os.path.isdir(report) else []:
+        if name.startswith("leaked-"):
+            with open(os.path.join(report, name), encoding="utf-8", errors="surrogateescape") as file:
+                found.update(line.rstrip("\n") for line in file)
+    return tuple(sorted(found))
+
+
+def left_behind(held: Worktree, links: Sequence[str]) -> tuple[WrittenFile, ...]:
+    """Every file that the run wrote into the checkout, ignored ones too."""
+    linked = set(links)
+    found = []
+    for path in added_files(held.checkout):
+        whole = os.path.join(held.top, path)
+        if path in linked or _is_compiled(path) or not os.path.isfile(whole):
+            continue
+        status = os.stat(whole)
+        moment = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, UTC)
+        found.append(WrittenFile(quote_path(os.fsencode(path)), status.st_size, moment))
+    return tuple(found)
+
+
+def moved(files: Iterable[WrittenFile], run: str) -> tuple[WrittenFile, ...]:
+    """The files with the place that they will be moved to, relative to the common git directory."""
+    return tuple(replace(file, moved_to=f"replicate/{FILES_FOLDER}/{run}/{file.path}") for file in files)
+
+
+def _is_compiled(path: str) -> bool:
+    return path.endswith((".pyc", ".pyo")) or "__pycache__" in path.split("/")
+
+
+def settle(origin: Layout, folder: str, keep: Iterable[str] = ()) -> None:
+    """Move what a run left in a checkout to the files of that run; `keep` names what its record holds already."""
+    run = _read_owner(folder)
+    top = os.path.join(folder, "tree")
+    if not run or not os.path.isfile(os.path.join(folder, "git", "index")):
+        return
+    checkout = Checkout(folder, replace(origin, git_dir=os.path.join(folder, "git"), top=top, prefix=""))
+    kept = set(keep)
+    for path in added_files(checkout):
+        whole = os.path.join(top, path)
+        if path in kept or os.path.islink(whole) or _is_compiled(path):
+            continue
+        target = os.path.join(state_dir(origin), FILES_FOLDER, run, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.rename(whole, target)
+    _write_owner(folder, "")
+
+
+def sweep_worktrees(origin: Layout) -> None:
+    """Remove the checkouts whose processes have gone and whose runs are recorded; what they left is moved first."""
+    root = os.path.join(state_dir(origin), "worktrees")
+    for name in os.listdir(root) if os.path.isdir(root) else []:
+        folder = os.path.join(root, name)
+        lock = _lock(folder)
+        if lock is None:
+            continue
+        try:
+            if not _run_waits(origin, folder):
+                settle(origin, folder)
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _run_waits(origin: Layout, folder: str) -> bool:
+    """Whether a run that used the checkout is not recorded to its end yet."""
+    run = _read_owner(folder)
+    return bool(run) and os.path.isdir(os.path.join(spool_root(origin.common_dir), run))
+
+
+def _lock(folder: str) -> int | None:
+    """The lock on a checkout, or None if somebody holds it or it has gone."""
+    try:
+        descriptor = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _read_owner(folder: str) -> str:
+    try:
+        with open(os.path.join(folder, _OWNER), encoding="utf-8") as file:
+            return str(json.load(file)["run"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _write_owner(folder: str, run: str) -> None:
+    temporary = os.path.join(folder, f".{_OWNER}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump({"run": run, "pid": os.getpid()}, file)
+    os.replace(temporary, os.path.join(folder, _OWNER))

@@ -1,0 +1,51 @@
+"""A recorded run with all that is compared of it, and the comparison of two."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import tomli
+
+from git_replicate.capture.curves import Curves
+from git_replicate.core.causes import Cause, ChangedFile, find_causes
+from git_replicate.core.paths import quote_path
+from git_replicate.core.settings import Settings, Tolerance
+from git_replicate.core.verdict import OTHER_HARDWARE, Outcome, Side, Tolerances, Verdict, compare_runs, same_hardware
+from git_replicate.git.changed import changed_paths
+from git_replicate.git.repository import Oid, Repository
+from git_replicate.store.store import read_files, read_run
+
+_CAUSES = 20
+
+
+def read_side(repo: Repository, commit: Oid) -> Side:
+    """What a run's record and the files beside it say."""
+    files = read_files(repo, commit)
+    curves: dict[str, list[tuple[int | None, float | int]]] = {}
+    for point in Curves.from_csv(files.metrics_csv or b""):
+        curves.setdefault(point.metric, []).append((point.step, point.value))
+    environment = tomli.loads((files.environment or b"").decode())
+    data = tomli.loads((files.data or b"").decode()).get("data", {})
+    return Side(read_run(repo, commit).record, curves, files.log or b"", environment, data)
+
+
+def causes_between(repo: Repository, first: Side, second: Side, *, not_code: Collection[str] = ()) -> tuple[Cause, ...]:
+    """Everything that differs between two runs, likeliest first."""
+    trees = (first.record.code.tree, second.record.code.tree)
+    changed = changed_paths(repo.layout, *trees) if all(trees) and trees[0] != trees[1] else []
+    files = [ChangedFile(quote_path(path.encode("utf-8", "surrogateescape")), a, b) for path, a, b in changed]
+    return find_causes(first, second, files, not_code=not_code)
+
+
+def judge_rerun(
+    repo: Repository, original: Side, again: Side, settings: Settings, given: Tolerance | None = None
+) -> Verdict:
+    """The verdict on a rerun, with the causes that can explain a difference."""
+    default = Tolerance() if same_hardware(original.environment, again.environment) else OTHER_HARDWARE
+    tolerances = Tolerances(settings.tolerance, given, default)
+    verdict = compare_runs(original, again, tolerances, ignore=settings.outputs.ignore)
+    if verdict.outcome is not Outcome.DIFFERS:
+        return verdict
+    causes = causes_between(repo, original, again, not_code=settings.params.files)
+    return replace(verdict, causes=tuple(cause.as_document() for cause in causes[:_CAUSES]))

@@ -1,0 +1,76 @@
+"""Where and how a run takes place that is not simply here and now: a checkout, and what a replication prescribes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from git_replicate.core.record import Code, Seeds
+
+FILES_FOLDER = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A checkout, the worktree that it stands for, and what the run is to have from an earlier one."""
+
+    origin: str
+    """Top of the user's own worktree."""
+    top: str
+    directory: str
+    """Where the command runs, absolute, in the checkout."""
+    environ: Mapping[str, str]
+    code: Code
+    seeds: Seeds | None = None
+    rerun_of: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Params of the original (nested) that the command alone does not show."""
+    lock: int = -1
+    """Descriptor that marks the checkout as in use."""
+
+    def words(self, command: Sequence[str]) -> tuple[str, ...]:
+        """The command with its paths into the worktree leading into the checkout; programs of an environment stay."""
+        return tuple(self._program(word) if not n else self._word(word) for n, word in enumerate(command))
+
+    def _program(self, word: str) -> str:
+        if os.path.isabs(word) or "/" not in word:
+            return self._word(word)
+        inside = os.path.join(self.directory, word)
+        original = os.path.join(self.origin, os.path.relpath(self.directory, self.top), word)
+        return os.path.normpath(original) if not os.path.lexists(inside) and os.path.exists(original) else word
+
+    def _word(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        if equals and os.path.isabs(value):
+            return f"{name}={self.path(value)}"
+        return self.path(word)
+
+    def path(self, path: str) -> str:
+        """An absolute path into the worktree as that of the checkout; any other, and an environment's, as it is."""
+        inner = self.inner(path)
+        if inner is None or (
+            _in_environment(self.origin, inner) and not os.path.lexists(os.path.join(self.top, inner))
+        ):
+            return path
+        return os.path.join(self.top, inner) if inner != "." else self.top
+
+    def inner(self, path: str) -> str | None:
+        """The path relative to the worktree; None if it is not absolute or leads elsewhere."""
+        if not os.path.isabs(path):
+            return None
+        for origin in dict.fromkeys((self.origin, os.path.realpath(self.origin))):
+            inner = os.path.relpath(path, origin)
+            if inner != ".." and not inner.startswith("../") and not inner.startswith(".git/"):
+                return inner
+        return None
+
+
+def _in_environment(top: str, inner: str) -> bool:
+    """Whether a path below the top is in a virtual or conda environment."""
+    parts = inner.split(os.sep)
+    folders = [os.path.join(top, *parts[:n]) for n in range(1, len(parts) + 1)]
+    return any(
+        os.path.exists(os.path.join(folder, mark)) for folder in folders for mark in ("pyvenv.cfg", "conda-meta")
+    )

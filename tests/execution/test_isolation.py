@@ -1,0 +1,74 @@
+"""Checkouts after a crash, and of repositories that are not the simplest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support import PROGRAM, GitRepo, replicate
+
+
+def worktrees(repo: GitRepo) -> list[Path]:
+    folder = repo.top / ".git" / "replicate" / "worktrees"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def test_a_killed_recorder_leaves_a_checkout_that_recover_clears_and_nothing_is_lost(repo: GitRepo) -> None:
+    repo.write(
+        "train.py", "import time\nopen('made.bin', 'w').write('x')\nprint('a: 1', flush=True)\ntime.sleep(600)\n"
+    )
+    repo.commit()
+    words = [sys.executable, str(PROGRAM), "start", "--isolated", "--", sys.executable, "train.py"]
+    process = subprocess.Popen(words, cwd=repo.top, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"a: 1\n"
+    (held,) = worktrees(repo)
+    pids = [int(p) for p in os.listdir("/proc") if p.isdigit() and is_below(p, held / "tree")]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while worktrees(repo) and time.monotonic() < deadline:
+        replicate("recover", cwd=repo.top)
+    assert worktrees(repo) == []
+    (made,) = (repo.top / ".git" / "replicate" / "files").rglob("made.bin")
+    assert made.read_text() == "x"
+
+
+def is_below(pid: str, folder: Path) -> bool:
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd")) == folder
+    except OSError:
+        return False
+
+
+def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    subprocess.run(["git", "init", "-q", str(inner)], check=True)
+    source = GitRepo(inner)
+    source.write("value.txt", "1\n")
+    source.commit()
+    repo.git("submodule", "add", "-q", str(inner), "sub")
+    repo.write("train.py", "print('value:', open('sub/value.txt').read())\n")
+    repo.commit()
+    assert replicate("start", "--", sys.executable, "train.py", cwd=repo.top).returncode == 0
+    repo.write("sub/value.txt", "2\n")
+    dirty = replicate("start", "--", sys.executable, "train.py", cwd=repo.top)
+    assert "value: 2" in dirty.stdout
+    repo.write("sub/value.txt", "3\n")
+    for run in ("latest~1", "latest~1"):
+        done = replicate("rerun", run, cwd=repo.top)
+        assert (done.returncode, done.stdout[-10:]) == (0, "identical\n"), done.stderr
+
+
+def test_a_commit_is_run_while_the_worktree_is_dirty(repo: GitRepo) -> None:
+    repo.write("train.py", "print('new')\n")
+    done = replicate("start", "--at", "HEAD", "--", sys.executable, "train.py", cwd=repo.top)
+    assert (done.returncode, done.stdout) == (0, "accuracy: 0.9\n")
+    assert replicate("start", "--at", "nosuch", "--", "true", cwd=repo.top).returncode == 125

@@ -1,0 +1,238 @@
+"""Runs in a checkout, and replications of runs: what is restored, what is compared, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+
+from tests.support import GitRepo, replicate
+
+TRAIN = """
+import argparse, json, helper
+p = argparse.ArgumentParser()
+p.add_argument("--lr", type=float, default=0.1)
+lr = p.parse_args().lr
+w = 0.0
+for step in range(4):
+    w += lr * helper.K * (step + 1)
+    print(f"step={step} loss={1 / (1 + w):.6f}")
+json.dump({"accuracy": w}, open("metrics.json", "w"))
+"""
+
+
+def records(repo: GitRepo) -> list[dict[str, Any]]:
+    """Every run's record, oldest first."""
+    refs = repo.git("for-each-ref", "--format=%(refname)", "refs/experiments/").split()
+    found = [tomli.loads(repo.git("show", f"{ref}:.replicate/run.toml")) for ref in refs]
+    return sorted(found, key=lambda record: record["started"])
+
+
+@pytest.fixture
+def program(repo: GitRepo) -> GitRepo:
+    repo.write("train.py", TRAIN)
+    repo.write("helper.py", "K = 1.0\n")
+    repo.write(".gitignore", "__pycache__/\nmetrics.json\ndata/\n*.bin\n")
+    repo.write("replicate.toml", '[results]\nmetrics = ["metrics.json"]\n')
+    repo.commit()
+    return repo
+
+
+def start(repo: GitRepo, *words: str) -> subprocess.CompletedProcess[str]:
+    done = replicate("start", *words, cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_rerun_is_identical_though_the_worktree_has_changed_since(program: GitRepo) -> None:
+    start(program, "--", sys.executable, "train.py", "--lr", "0.2")
+    program.write("helper.py", "K = 2.0\n")
+    done = replicate("rerun", "latest", cwd=program.top)
+    assert (done.returncode, done.stdout.split(": ")[1]) == (0, "identical\n")
+    first, second = records(program)
+    assert second["verdict"]["outcome"] == "identical"
+    assert second["rerun_of"] == f"train/{first['id']}"
+    assert second["code"] == first["code"]
+    assert second["seeds"]["run"] == first["seeds"]["run"]
+    assert (program.top / "helper.py").read_text() == "K = 2.0\n"
+
+
+def test_other_code_differs_from_the_step_on_where_the_curves_part(program: GitRepo) -> None:
+    program.write(
+        "train.py", TRAIN.replace("helper.K", "(helper.K if step < 2 else 1.0)").replace("metrics.json", "x.bin")
+    )
+    program.commit()
+    start(program, "--", sys.executable, "train.py")
+    program.write("helper.py", "K = 2.0\n")
+    program.write(
+        "train.py", TRAIN.replace("helper.K", "(1.0 if step < 2 else helper.K)").replace("metrics.json", "x.bin")
+    )
+    commit = program.commit()
+    done = replicate("rerun", "latest", "--onto", commit, "--format", "json", cwd=program.top)
+    assert done.returncode == 3
+    (verdict,) = json.loads(done.stdout)
+    assert verdict["curves"]["loss"]["first_divergence"] == 2
+    assert {cause["name"] for cause in verdict["causes"]} == {"train.py", "helper.py"}
+    assert records(program)[1]["code"]["snapshot"] == commit
+
+
+def test_a_difference_within_the_tolerance_is_none(program: GitRepo) -> None:
+    start(program, "--", sys.executable, "train.py")
+    program.write("helper.py", "K = 1.0001\n")
+    commit = program.commit()
+    tight = replicate("rerun", "latest", "--onto", commit, cwd=program.top)
+    loose = replicate("rerun", "latest~1", "--onto", commit, "--rtol", "1e-2", cwd=program.top)
+    assert (tight.returncode, loose.returncode) == (3, 0)
+    assert "within tolerance" in loose.stdout
+
+
+def test_the_clock_differs_and_the_metric_is_named(repo: GitRepo) -> None:
+    repo.write("train.py", "import time\nprint('accuracy: 0.5')\nprint(f'moment: {time.time_ns()}')\n")
+    repo.commit()
+    start(repo, "--", sys.executable, "train.py")
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert done.returncode == 3
+    assert "  moment: " in done.stdout
+    assert "accuracy" not in done.stdout
+
+
+def test_a_run_that_fails_again_alike_is_identical_and_another_exit_differs(repo: GitRepo) -> None:
+    repo.write("train.py", "import os, sys\nprint('x')\nsys.exit(int(os.environ['CODE']))\n")
+    repo.commit()
+    replicate("start", "--", sys.executable, "train.py", cwd=repo.top, variables={"CODE": "3"})
+    again = replicate("rerun", "latest", cwd=repo.top, variables={"CODE": "3"})
+    other = replicate("rerun", "latest~1", cwd=repo.top, variables={"CODE": "4"})
+    assert (again.returncode, other.returncode) == (0, 3)
+    assert "failed with exit 3, the run failed with exit 4" in other.stdout
+
+
+def test_a_changed_param_is_recorded_and_never_an_error(program: GitRepo) -> None:
+    start(program, "--", sys.executable, "train.py", "--lr", "0.2")
+    done = replicate("rerun", "latest", "--set", "lr=0.4", cwd=program.top)
+    assert done.returncode == 0
+    assert records(program)[1]["params"] == {"lr": 0.4}
+    wrong = replicate("rerun", "latest", "--set", "depth=4", cwd=program.top)
+    assert wrong.returncode == 1
+    assert "--set depth: the command does not take it" in wrong.stderr
+
+
+def test_fresh_seeds_show_the_spread(repo: GitRepo) -> None:
+    repo.write("train.py", "import os\nprint(f\"accuracy: {int(os.environ['GIT_REPLICATE_SEED']) % 97}\")\n")
+    repo.commit()
+    start(repo, "--seed", "1", "--", sys.executable, "train.py")
+    done = replicate("rerun", "latest", "--seeds", "3", cwd=repo.top)
+    assert done.returncode == 0
+    assert "over 3 seeds" in done.stdout
+    assert len({record["seeds"]["run"] for record in records(repo)}) == 4
+
+
+def test_nothing_that_a_run_wrote_is_lost_nor_seen_by_the_next(program: GitRepo) -> None:
+    count = "import os\nprint('count:', len(os.listdir('.')))\n"
+    program.write("train.py", f"{count}open('a.bin', 'w').write('x')\nopen('helper.py', 'a').write('#')\n")
+    program.commit()
+    start(program, "--isolated", "--", sys.executable, "train.py")
+    done = replicate("rerun", "latest", "--seeds", "2", cwd=program.top)
+    assert done.returncode == 0, done.stderr
+    assert len({record["metrics"]["count"] for record in records(program)}) == 1
+    assert not (program.top / "a.bin").exists()
+    assert program.git("status", "--porcelain") == ""
+    assert program.git("worktree", "list").count("\n") == 0
+    for record in records(program):
+        (moved,) = [entry["moved_to"] for entry in record["files"] if entry["path"] == "a.bin"]
+        assert (program.top / ".git" / moved).read_text() == "x"
+    assert list((program.top / ".git" / "replicate" / "worktrees").iterdir()) == []
+
+
+def test_git_works_in_the_checkout(program: GitRepo) -> None:
+    done = start(program, "--isolated", "--", "git", "status", "--porcelain", "--branch")
+    assert done.stdout == "## HEAD (no branch)\n"
+
+
+def test_declared_data_is_linked_and_checked_before_anything_runs(program: GitRepo) -> None:
+    program.write("data/x.txt", "5\n")
+    program.write("train.py", "print('accuracy:', open('data/x.txt').read())\n")
+    program.commit()
+    start(program, "--data", "data/x.txt", "--", sys.executable, "train.py")
+    assert replicate("rerun", "latest", cwd=program.top).returncode == 0
+    program.write("data/x.txt", "6\n")
+    before = len(records(program))
+    done = replicate("rerun", "latest", cwd=program.top)
+    assert done.returncode == 1
+    assert "data/x.txt is blake3:" in done.stderr
+    assert ", and was blake3:" in done.stderr
+    assert len(records(program)) == before
+    assert replicate("rerun", "latest", "--allow-different-data", cwd=program.top).returncode == 3
+    assert replicate("rerun", "latest~2", "--allow-different-data", cwd=program.top).returncode == 3
+
+
+def test_what_somebody_else_recorded_is_run_only_when_confirmed(program: GitRepo) -> None:
+    start(program, "--", sys.executable, "train.py")
+    program.git("config", "user.email", "eve@example.org")
+    done = replicate("rerun", "latest", cwd=program.top)
+    assert done.returncode == 1
+    assert "--yes" in done.stderr or "cannot ask" in done.stderr
+    assert len(records(program)) == 1
+    assert replicate("rerun", "latest", "--yes", cwd=program.top).returncode == 0
+
+
+@pytest.mark.parametrize("layout", ["path", "finder"])
+def test_an_editable_install_of_the_worktree_is_that_of_the_checkout(
+    repo: GitRepo, tmp_path: Path, layout: str
+) -> None:
+    python = editable_environment(tmp_path, repo.top, layout)
+    repo.write("src/mypkg/__init__.py", "K = 1\n")
+    repo.write("train.py", "import mypkg\nprint('k:', mypkg.K)\n")
+    repo.commit()
+    start(repo, "--", python, "train.py")
+    repo.write("src/mypkg/__init__.py", "K = 2\n")
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "leaked" not in records(repo)[1]["code"]
+
+
+def test_code_of_the_worktree_that_is_read_all_the_same_has_no_verdict(repo: GitRepo) -> None:
+    repo.write("lib.py", "K = 1\n")
+    repo.write("train.py", f"import sys\nsys.path.insert(0, {str(repo.top)!r})\nimport lib\nprint('k:', lib.K)\n")
+    repo.commit()
+    start(repo, "--", sys.executable, "train.py")
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert done.returncode == 1
+    record = records(repo)[1]
+    assert record["code"]["leaked"] is True
+    assert record["verdict"]["outcome"] == "none"
+
+
+def test_absolute_paths_and_python_path_lead_into_the_checkout(repo: GitRepo) -> None:
+    repo.write("lib/one.py", "K = 1\n")
+    repo.write("train.py", "import one, sys\nprint('k:', one.K)\n")
+    repo.commit()
+    variables = {"PYTHONPATH": str(repo.top / "lib")}
+    command = ("--", sys.executable, str(repo.top / "train.py"))
+    assert replicate("start", *command, cwd=repo.top, variables=variables).returncode == 0
+    repo.write("lib/one.py", "K = 2\n")
+    repo.write("train.py", "print('k: 9')\n")
+    done = replicate("rerun", "latest", cwd=repo.top, variables=variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def editable_environment(folder: Path, top: Path, layout: str) -> str:
+    """A Python with an editable install of `mypkg` from `src`, as setuptools makes one; its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
+    (packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    if layout == "path":
+        (packages / "__editable__.mypkg-1.pth").write_text(f"{top / 'src'}\n")
+    else:
+        (packages / "__editable__.mypkg-1.pth").write_text("import __editable___mypkg_finder\n")
+        (packages / "__editable___mypkg_finder.py").write_text(
+            "import sys, os\nfrom importlib.machinery import PathFinder\n"
+            f"MAPPING = {{'mypkg': {str(top / 'src' / 'mypkg')!r}}}\nNAMESPACES = {{}}\n"
+            "class Finder:\n    @classmethod\n    def find_spec(cls, name, path=None, target=None):\n"
+            "        return PathFinder.find_spec(name, [os.path.dirname(MAPPING[name])]) if name in MAPPING else None\n"
+            "sys.meta_path.append(Finder)\n"
+        )
+    return str(folder / "venv" / "bin" / "python")

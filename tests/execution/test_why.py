@@ -1,0 +1,117 @@
+"""What explains a difference, and bringing a run's code back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from tests.support import GitRepo, replicate
+
+TRAIN = (
+    "import sys, helper\nprint('accuracy:', helper.K * float(sys.argv[1].split('=')[1]) + len(open('d/x').read()))\n"
+)
+
+
+@pytest.fixture
+def program(repo: GitRepo) -> GitRepo:
+    repo.write("train.py", TRAIN)
+    repo.write("helper.py", "K = 1.0\n")
+    repo.write("d/x", "five\n")
+    repo.write("replicate.toml", '[data]\npaths = ["d"]\n')
+    repo.commit()
+    start(repo)
+    return repo
+
+
+def start(repo: GitRepo, lr: str = "0.1") -> None:
+    done = replicate("start", "--seed", "1", "--", sys.executable, "train.py", f"--lr={lr}", cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+
+
+def why(repo: GitRepo) -> dict[str, Any]:
+    done = replicate("why", "latest~1", "latest", "--format", "json", cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_two_runs_of_the_same_are_the_same(program: GitRepo) -> None:
+    start(program)
+    assert why(program) == {"outcome": "same", "metric": "", "causes": []}
+
+
+def test_the_changed_file_comes_first(program: GitRepo) -> None:
+    program.write("helper.py", "K = 2.0\n")
+    program.write("README", "other words\n")
+    start(program)
+    found = why(program)
+    assert (found["outcome"], found["metric"]) == ("ranked", "accuracy")
+    assert [(cause["kind"], cause["name"]) for cause in found["causes"]] == [("code", "helper.py"), ("code", "README")]
+
+
+def test_a_changed_param_comes_before_changed_code(program: GitRepo) -> None:
+    program.write("helper.py", "K = 2.0\n")
+    start(program, "0.2")
+    first = why(program)["causes"][0]
+    assert (first["kind"], first["name"], first["from"], first["to"]) == ("params", "lr", 0.1, 0.2)
+
+
+def test_changed_data_is_named_by_its_file_and_is_no_code(program: GitRepo) -> None:
+    program.write("d/x", "sixsix\n")
+    start(program)
+    (cause,) = why(program)["causes"]
+    assert (cause["kind"], cause["name"]) == ("data", "d/x")
+
+
+def test_a_snapshot_can_be_run_later(program: GitRepo) -> None:
+    program.write("helper.py", "K = 3.0\n")
+    done = replicate("snapshot", cwd=program.top)
+    assert done.returncode == 0
+    commit = done.stdout.strip()
+    program.git("checkout", "-q", "--", "helper.py")
+    assert program.git("show", f"{commit}:helper.py") == "K = 3.0"
+    program.git("gc", "-q", "--prune=now")
+    ran = replicate("start", "--at", commit, "--", sys.executable, "train.py", "--lr=1", cwd=program.top)
+    assert ran.stdout == "accuracy: 8.0\n"
+
+
+def test_code_is_applied_to_a_clean_worktree_and_head_stays(program: GitRepo) -> None:
+    head = program.git("rev-parse", "HEAD")
+    program.write("helper.py", "K = 4.0\n")
+    program.write("new.py", "1\n")
+    start(program)
+    refused = replicate("apply", "latest", cwd=program.top)
+    assert refused.returncode == 1
+    assert "uncommitted work would be overwritten: helper.py, new.py" in refused.stderr
+    (program.top / "new.py").unlink()
+    program.git("checkout", "-q", "--", "helper.py")
+    assert replicate("apply", "latest", cwd=program.top).returncode == 0
+    assert (program.top / "helper.py").read_text() == "K = 4.0\n"
+    assert (program.top / "new.py").read_text() == "1\n"
+    assert program.git("rev-parse", "HEAD") == head
+    assert program.git("diff", "--cached", "--name-only") == ""
+
+
+def test_an_ignored_file_in_the_way_is_not_overwritten(program: GitRepo) -> None:
+    program.write("new.py", "1\n")
+    start(program)
+    program.write(".gitignore", "new.py\n")
+    program.commit()
+    program.git("rm", "-q", "--cached", "--ignore-unmatch", "new.py")
+    program.write("new.py", "mine\n")
+    done = replicate("apply", "latest", cwd=program.top)
+    assert done.returncode == 1
+    assert (program.top / "new.py").read_text() == "mine\n"
+
+
+def test_a_branch_is_made_at_the_code_and_never_moved(program: GitRepo) -> None:
+    program.write("helper.py", "K = 5.0\n")
+    start(program)
+    assert replicate("branch", "latest", "again", cwd=program.top).returncode == 0
+    assert program.git("show", "again:helper.py") == "K = 5.0"
+    second = replicate("branch", "latest", "again", cwd=program.top)
+    assert (second.returncode, "there is a branch 'again' already" in second.stderr) == (1, True)
+    assert replicate("branch", "latest", "-bad..name", cwd=program.top).returncode in (1, 2)
