@@ -18,14 +18,14 @@ def difference_table(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], *
     for name in (*names, *_FRAME, *metrics):
         values = [row.get(name) for row in rows]
         if everything or any(not same(value, values[0]) for value in values[1:]):
-            lines.append((name, *values, *([_change(values)] if len(rows) == 2 else [])))
+            lines.append((name, *values, *([_change(name, values)] if len(rows) == 2 else [])))
     return Table(("name", *labels, *(["change"] if len(rows) == 2 else [])), tuple(lines))
 
 
-def _change(values: Sequence[Any]) -> float | int | None:
-    """The second less the first, where both are numbers."""
+def _change(name: str, values: Sequence[Any]) -> float | int | None:
+    """The second less the first, where both are numbers of which one is more than the other; seeds only differ."""
     first, second = values
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+    if name in _FRAME or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         return None
     change: float | int = second - first
     return change

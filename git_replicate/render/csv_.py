@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -17,10 +18,17 @@ def render(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
-    writer.writerows(
-        [v if type(v) in _AS_IT_IS else _text(v) if type(v) is str else _cell(v) for v in row] for row in table.rows
-    )
+    columns = [_column(values) for values in zip(*table.rows, strict=True)]
+    writer.writerows(zip(*columns, strict=True) if columns else table.rows)
     return text.getvalue()
+
+
+def _column(values: tuple[Any, ...]) -> Iterable[Any]:
+    """A column's cells as the writer is to have them; one of numbers only stays as it is."""
+    kinds = set(map(type, values))
+    if kinds <= _AS_IT_IS:
+        return values
+    return map(_text, values) if kinds == {str} else [v if type(v) in _AS_IT_IS else _cell(v) for v in values]
 
 
 @lru_cache(4_096)

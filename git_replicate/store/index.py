@@ -257,7 +257,7 @@ class Index:
                 shown.update({k: (k, f"{name}.{place}", self._columns.coded(name, n)) for k, place, n in full})
                 continue
             column = self.resolve(name) if name not in KINDS else attribute_column(name)
-            coded = column.kind in ("flag", "param", "metric")
+            coded = column.kind == "flag" or bool(column.raw)  # numbers only, or texts only, are never blobs
             shown[column.name] = (column.name, column.raw or column.sql, coded)
         return list(shown.values())
 
@@ -276,7 +276,9 @@ class Index:
         }
         rows: list[Row] = []
         for values in found:
-            row = {key: value for key, value in zip(keys, values, strict=False) if value is not None}
+            row = dict(zip(keys, values, strict=False))
+            if None in values:
+                row = {key: value for key, value in row.items() if value is not None}
             for key in coded:
                 if type(row.get(key)) is bytes:
                     row[key] = decode(row[key])

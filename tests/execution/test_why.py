@@ -44,7 +44,7 @@ def test_two_runs_of_the_same_are_the_same(program: GitRepo) -> None:
 
 
 def test_the_changed_file_comes_first(program: GitRepo) -> None:
-    program.write("helper.py", "K = 2.0\n")
+    program.write("helper.py", "K = 20.0\n")  # of another size: Python would take its cached code of the same second
     program.write("README", "other words\n")
     start(program)
     found = why(program)
@@ -53,7 +53,7 @@ def test_the_changed_file_comes_first(program: GitRepo) -> None:
 
 
 def test_a_changed_param_comes_before_changed_code(program: GitRepo) -> None:
-    program.write("helper.py", "K = 2.0\n")
+    program.write("helper.py", "K = 20.0\n")
     start(program, "0.2")
     first = why(program)["causes"][0]
     assert (first["kind"], first["name"], first["from"], first["to"]) == ("params", "lr", 0.1, 0.2)
