@@ -1,11 +1,13 @@
-# On a fresh machine with git, make and Python 3.11 or later: make demo, make test.
+# On a fresh machine with git, make and Python 3.11 or later: make demo, make test, make test-frameworks.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.demo-installed
+FRAMEWORKS := .venv-frameworks
+FRAMEWORKS_STAMP := $(FRAMEWORKS)/.installed
 
-.PHONY: demo test check format lint types docs pages bench clean
+.PHONY: demo test test-frameworks check format lint types docs pages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -23,6 +25,15 @@ demo: $(DEMO_STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto
+
+# Programs under the real libraries (PyTorch, Lightning, wandb, ...): some 2 GB in an environment of their own.
+$(FRAMEWORKS_STAMP): tests/frameworks.txt
+	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+test-frameworks: $(STAMP) $(FRAMEWORKS_STAMP)
+	GIT_REPLICATE_TEST_PYTHON=$(CURDIR)/$(FRAMEWORKS)/bin/python $(BIN)/python -m pytest -n auto -rs -m frameworks
 
 check: $(STAMP) format lint types docs test
 
@@ -45,4 +56,4 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.run
 
 clean:
-	rm -rf $(VENV) .demo build dist
+	rm -rf $(VENV) $(FRAMEWORKS) .demo build dist

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import frameworks
 from tests.support import GitRepo
 
 _KEPT_VARIABLES = ("PATH", "LANG", "VIRTUAL_ENV", "TMPDIR", "COVERAGE_PROCESS_START", "OPENBLAS_CORETYPE")
@@ -83,3 +84,14 @@ def repo(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git
     shutil.copytree(template, top, symlinks=True)
     monkeypatch.chdir(top)
     return GitRepo(top)
+
+
+@pytest.fixture
+def framework_python(request: pytest.FixtureRequest) -> str:
+    """The interpreter that has the modules named in `@pytest.mark.frameworks("torch", "numpy")`."""
+    marker = request.node.get_closest_marker("frameworks")
+    assert marker is not None, "mark the test with the modules that it needs: @pytest.mark.frameworks('torch')"
+    missing = frameworks.missing_modules(marker.args)
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (make test-frameworks)")
+    return frameworks.INTERPRETER

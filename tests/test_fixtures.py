@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
+from tests import frameworks
 from tests.support import GitRepo, replicate
 
 
@@ -47,3 +51,13 @@ def test_no_variable_of_git_leaks_into_commands(repo: GitRepo) -> None:
     leaked = [name for name in os.environ if name.startswith("GIT_") and "CONFIG" not in name and "DATE" not in name]
     assert leaked == []
     assert replicate("--version", cwd=repo.top).stdout.startswith("git-replicate ")
+
+
+def test_modules_that_an_interpreter_lacks_are_named() -> None:
+    assert frameworks.missing_modules(("json", "no_such_module_1", "sqlite3")) == ("no_such_module_1",)
+
+
+@pytest.mark.frameworks("torch")
+def test_the_frameworks_are_those_of_the_interpreter_asked_for(framework_python: str) -> None:
+    words = [framework_python, "-c", "import torch; print(torch.arange(3).sum().item())"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "3\n"
