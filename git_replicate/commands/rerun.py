@@ -23,6 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--set", metavar="NAME=VALUE", action="append", default=[], help="change one param; repeatable")
     add("--seeds", metavar="N", type=_count, default=0, help="run N times with fresh seeds and show the spread")
     add("--onto", metavar="COMMIT", help="on the code of another commit")
+    add(
+        "--env", choices=("current", "recorded", "strict"), default="current",
+        help="current (the default): what is there, differences listed; recorded: build it; strict: refuse others",
+    )  # fmt: skip
     add("--rtol", metavar="X", type=_tolerance, help="relative difference of a metric that still counts as the same")
     add("--atol", metavar="X", type=_tolerance, help="absolute difference that still counts as the same")
     add("--allow-different-data", action="store_true", help="run even if data is not what it was")
@@ -87,6 +91,7 @@ def _changes(options: argparse.Namespace, context: Context) -> Changes:
         params=dict(parse_assignment(text) for text in options.set),
         seeds=options.seeds,
         onto=onto,
+        environment=options.env,
         different_data=options.allow_different_data,
         online=options.online,
         given=given,

@@ -173,6 +173,7 @@ class Record:
     message: str = _doc("the user's words, from -m", default="")
     attempts: int = _doc("how often a scheduler started the run", default=1)
     rerun_of: str = _doc("run that this one replicates", default="")
+    hybrid: Mapping[str, Any] = _mapping("of why --bisect: the second run, and what was taken from it")
     missing: tuple[str, ...] = _doc("parts of the record that could not be captured or stored, in words", default=())
     user: User = _doc("who", default=User())
     process: Process = _doc("where, and at what cost", default=Process())

@@ -135,6 +135,7 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
         snapshot = replace(snapshot, commit=Oid(code.snapshot), tree=Oid(code.tree))
     record = _record(request, place, captured, run, now)
     record = replace(record, code=code, missing=(*missing, *captured.doubts), rerun_of=site.rerun_of if site else "")
+    record = replace(record, hybrid=site.hybrid if site else {})
     plan = make_plan(
         request,
         place.settings,

@@ -27,6 +27,10 @@ class Site:
     rerun_of: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Params of the original (nested) that the command alone does not show."""
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """The programs that stand for others: those of an environment that was built."""
+    hybrid: Mapping[str, Any] = field(default_factory=dict)
+    """What the run takes from another than the one that it is a rerun of."""
     lock: int = -1
     """Descriptor that marks the checkout as in use."""
 
@@ -35,6 +39,8 @@ class Site:
         return tuple(self._program(word) if not n else self._word(word) for n, word in enumerate(command))
 
     def _program(self, word: str) -> str:
+        if word in self.programs:
+            return self.programs[word]
         if os.path.isabs(word) or "/" not in word:
             return self._word(word)
         inside = os.path.join(self.directory, word)

@@ -135,6 +135,7 @@ complete -f -c git -n '__git_replicate_uses rerun' -s h -l help -d 'show this he
 complete -f -c git -n '__git_replicate_uses rerun' -l set -x -d 'change one param; repeatable'
 complete -f -c git -n '__git_replicate_uses rerun' -l seeds -x -d 'run N times with fresh seeds and show the spread'
 complete -f -c git -n '__git_replicate_uses rerun' -l onto -x -d 'on the code of another commit'
+complete -f -c git -n '__git_replicate_uses rerun' -l env -x -a 'current recorded strict' -d 'current (the default): what is there, differences listed; recorded: build it; strict: refuse others'
 complete -f -c git -n '__git_replicate_uses rerun' -l rtol -x -d 'relative difference of a metric that still counts as the same'
 complete -f -c git -n '__git_replicate_uses rerun' -l atol -x -d 'absolute difference that still counts as the same'
 complete -f -c git -n '__git_replicate_uses rerun' -l allow-different-data -d 'run even if data is not what it was'

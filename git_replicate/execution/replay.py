@@ -1,0 +1,253 @@
+"""One run in a checkout as another was: its command, seeds, data and environment, each restored or checked.
+
+What cannot be restored is said before anything runs: data that is missing or other, an environment that is not the
+recorded one. What is compared afterwards, and why a run is made again, is not decided here.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from git_replicate.capture.config import load_settings
+from git_replicate.capture.data import capture_data
+from git_replicate.core.causes import data_hash
+from git_replicate.core.errors import UserError
+from git_replicate.core.paths import unquote_path
+from git_replicate.core.record import Code, Record, Seeds
+from git_replicate.core.settings import Settings
+from git_replicate.core.verdict import Side
+from git_replicate.execution.environment import clean_environment
+from git_replicate.execution.isolation import Worktree, link_paths
+from git_replicate.execution.plan import Request
+from git_replicate.execution.prepare import Place
+from git_replicate.execution.run import Ran, run_at
+from git_replicate.execution.site import Site
+from git_replicate.git.opening import repository_at
+
+EnvironmentChoice = Literal["current", "recorded", "strict"]
+
+_NOT_FILES: Final = frozenset({"stdout", "api", "wandb", "tensorboard", "mlflow"})
+_OTHER_TRACKERS: Final = ("WANDB_RUN_ID", "WANDB_RESUME", "MLFLOW_RUN_ID")
+_INTERPRETER: Final = re.compile(r"(python|pypy)[\d.]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a run is to be made again, where that is not simply as it was."""
+
+    command: tuple[str, ...]
+    seeds: Seeds
+    delivered: Mapping[str, Any] = field(default_factory=dict)
+    """Params that the command has to be handed, by dotted name."""
+    environment: EnvironmentChoice = "current"
+    recorded: Mapping[str, Any] | None = None
+    """The environment to build or to compare with, where it is not the original's own."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] | None = None
+    """The data that is to be there, where it is not the original's own."""
+    different_data: bool = False
+    online: bool = False
+    hybrid: Mapping[str, Any] = field(default_factory=dict)
+
+
+def replay(original: Side, place: Place, held: Worktree, code: Code, setup: Setup) -> Ran:
+    """Run what a run ran, in a checkout that holds its code; recorded as a rerun of it.
+
+    `UserError`, before anything runs, for data or an environment that must not be other, and all of it at once.
+    """
+    record = original.record
+    inner = inside(place, held, record.directory)
+    request = _request(record, original, inner.settings, setup)
+    site, links = furnish(held, inner, request, _variables(setup), code)
+    known = f"{record.experiment}/{record.id}"
+    seeds = replace(setup.seeds, libraries={}, calls=())
+    site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid)
+    _check_data(original, inner, held, setup, place)
+    site = _in_environment(original, site, request, setup, inner)
+    return run_at(site, request, inner, held, links)
+
+
+def inside(place: Place, held: Worktree, prefix: str) -> Place:
+    """The repository as seen from the checkout, with the configuration that lies there."""
+    layout = replace(held.checkout.layout, prefix=f"{prefix.rstrip('/')}/" if prefix else "")
+    settings = load_settings(layout, place.config)
+    return replace(place, repository=repository_at(layout), settings=settings)
+
+
+def furnish(
+    held: Worktree, place: Place, request: Request, environ: Mapping[str, str], code: Code
+) -> tuple[Site, list[str]]:
+    """Declared data and configured paths linked into the checkout, the command's folder made; and the links made.
+
+    place: the repository as seen from the checkout.
+    """
+    settings, prefix = place.settings, place.repository.layout.prefix
+    named = [data.path for data in settings.data.named.values() if data.path]
+    links = link_paths(held, (*settings.data.paths, *request.data, *named, *settings.isolated.link))
+    directory = os.path.normpath(os.path.join(held.top, prefix))
+    os.makedirs(directory, exist_ok=True)
+    site = Site(held.origin.top or "", held.top, directory, environ, code, lock=held.lock)
+    _say_what_is_missing(site, request.command, place)
+    return site, links
+
+
+def _say_what_is_missing(site: Site, command: Sequence[str], place: Place) -> None:
+    """Warn of arguments that name files of the worktree which are not in the checkout."""
+    prefix = os.path.relpath(site.directory, site.top)
+    for word in command[1:]:
+        value = word.partition("=")[2] or word
+        inner = site.inner(value) if os.path.isabs(value) else os.path.normpath(os.path.join(prefix, value))
+        if inner is None or inner in (".", "..") or inner.startswith("../"):
+            continue
+        original, here = os.path.join(site.origin, inner), os.path.join(site.top, inner)
+        if os.path.exists(original) and not os.path.lexists(here) and site.path(original) != original:
+            place.warn(
+                f"{inner} is not in the snapshot, so not in the checkout; "
+                f'if the command reads it: replicate.toml, [isolated] link = ["{inner}"]'
+            )
+
+
+def _request(record: Record, original: Side, settings: Settings, setup: Setup) -> Request:
+    """What the original was asked to do, as far as its record tells."""
+    from git_replicate.capture.values import flatten
+
+    requested = {
+        name: value for name, value in flatten(record.params).items() if record.params_source.get(name) == "requested"
+    }
+    named = settings.data.named
+    data = tuple(os.fsdecode(unquote_path(name)) for name in original.data if name not in named)
+    outputs = tuple(glob.escape(os.fsdecode(unquote_path(path))) for path in record.outputs)
+    metrics = dict.fromkeys(source for source in record.metrics_source.values() if source not in _NOT_FILES)
+    return Request(
+        command=setup.command,
+        experiment=record.experiment,
+        message=record.message,
+        params=tuple({**requested, **flatten(record.params_unused), **setup.delivered}.items()),
+        data=data,
+        outputs=outputs,
+        metrics=tuple(metrics),
+        placeholders="{params_file}" in setup.command,
+    )
+
+
+def _variables(setup: Setup) -> dict[str, str]:
+    environ = dict(os.environ)
+    for name in _OTHER_TRACKERS:
+        environ.pop(name, None)
+    environ.pop("PYTHONHASHSEED", None)
+    if setup.seeds.python_hash is not None:
+        environ["PYTHONHASHSEED"] = str(setup.seeds.python_hash)
+    if not setup.online:
+        environ.setdefault("WANDB_MODE", "offline")
+    return {**environ, **setup.variables}
+
+
+def _in_environment(original: Side, site: Site, request: Request, setup: Setup, inner: Place) -> Site:
+    """The site with the variables of the environment asked for; what of the present one differs is said, or refused."""
+    from git_replicate.execution import environments
+
+    known = original.environment if setup.recorded is None else setup.recorded
+    name = original.record.id
+    if not known and setup.environment != "current":
+        raise UserError(
+            f"the environment of {name} was not recorded", f"what is missing, and why: git replicate show {name}"
+        )
+    import tomli_w
+
+    recorded = tomli_w.dumps(known).encode()
+    settings = inner.settings.environment
+    if setup.environment == "recorded":
+        built = environments.build_recorded(
+            inner.repository.layout, recorded, read=reader(inner, site.code.tree), top=site.top,
+            environ=clean_environment(site.environ), settings=settings, say=inner.say,
+        )  # fmt: skip
+        for note in built.notes:
+            inner.warn(f"environment: {note}")
+        return replace(site, environ=built.variables(site.environ), programs=_programs(request.command, built.prefix))
+    if not known:
+        inner.warn(f"the environment of {name} was not recorded: it cannot be compared with this one")
+        return site
+    _compare_environment(recorded, site, request, setup, inner)
+    return site
+
+
+def _compare_environment(recorded: bytes, site: Site, request: Request, setup: Setup, inner: Place) -> None:
+    """Say every difference between the recorded environment and this one; `UserError` where none may be."""
+    from git_replicate.capture.environment import capture_environment
+    from git_replicate.execution.environments import compare_environments
+
+    environ = clean_environment(site.environ)
+    words = site.words(request.command)
+    now, _ = capture_environment(words, site.directory, environ, inner.settings.environment, site.top)
+    found = compare_environments(recorded, now)
+    if not found:
+        return
+    count = f"{len(found)} difference{'s' * (len(found) != 1)}"
+    if setup.environment == "strict":
+        raise UserError(
+            f"{count} from the recorded environment: {'; '.join(map(str, found))}",
+            "to build the recorded one: --env recorded; to go on with this one: --env current",
+        )
+    inner.warn(f"{count} from the recorded environment (to build that: --env recorded):")
+    for difference in found:
+        inner.say(f"  {difference}")
+
+
+def reader(place: Place, tree: str) -> Any:
+    """How the files of a tree are read, by path; None for what it has not."""
+
+    def read(path: str) -> bytes | None:
+        return next(place.repository.read_many([f"{tree}:{path}"])) if tree else None
+
+    return read
+
+
+def _programs(command: Sequence[str], prefix: str) -> dict[str, str]:
+    """The command's program where its place names an environment: that of the one which was built."""
+    if not command or "/" not in command[0]:
+        return {}
+    name = os.path.basename(command[0])
+    names = (name, "python") if _INTERPRETER.match(name) else (name,)
+    inner = (os.path.join(prefix, "bin", each) for each in names)
+    found = next((path for path in inner if os.path.exists(path)), None)
+    return {command[0]: found} if found else {}
+
+
+def _check_data(original: Side, inner: Place, held: Worktree, setup: Setup, place: Place) -> None:
+    """`UserError` with every piece of data that is missing or other than it is to be, and both hashes."""
+    wrong = []
+    for name, entry in (original.data if setup.data is None else setup.data).items():
+        here = data_here(name, entry, inner, held)
+        recorded = data_hash(entry)
+        if recorded is None or recorded == here:
+            continue
+        wrong.append(f"{name} is {'missing' if here is None else here} here, and was {recorded}")
+    if not wrong:
+        return
+    if setup.different_data:
+        place.warn(f"other data than the original's: {'; '.join(wrong)}")
+        return
+    raise UserError(
+        f"data of {original.record.id}: {'; '.join(wrong)}", "to go on all the same: --allow-different-data"
+    )
+
+
+def data_here(name: str, entry: Mapping[str, Any], inner: Place, held: Worktree) -> str | None:
+    """The hash of recorded data as it is in a checkout, or linked into it; None if it is not there."""
+    import tomli
+
+    layout, named = inner.repository.layout, inner.settings.data.named
+    paths = [] if name in named else [os.fsdecode(unquote_path(name))]
+    if paths:
+        link_paths(held, paths)
+    chosen = {name: named[name]} if name in named else {}
+    try:
+        text = capture_data(paths, chosen, top=held.top, common_dir=layout.common_dir)
+    except UserError:
+        return None
+    return data_hash(tomli.loads(text.decode())["data"].get(name))
