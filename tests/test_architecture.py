@@ -23,12 +23,15 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "git": frozenset({"core"}),
     "store": frozenset({"git", "core"}),
     "capture": frozenset({"git", "core"}),
-    "execution": frozenset({"capture", "store", "git", "core"}),
+    "probe": frozenset(),
+    "execution": frozenset({"capture", "store", "git", "core", "probe"}),
     "commands": frozenset({"execution", "capture", "store", "render", "git", "core", "console", "cli"}),
     "console": frozenset({"git", "core"}),
     "cli": frozenset({"commands", "console", "core"}),
 }
 """Each layer, and those it may import."""
+SITE = "git_replicate.probe.site."
+"""What is below it runs in the user's interpreter, where the rest of us is not."""
 
 
 @cache
@@ -63,7 +66,7 @@ def imported(module: str, *, typing: bool) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        for name in names:
+        for name in (f"{SITE}{n}" if n.startswith("git_replicate_probe") else n for n in names):
             known = name if name in sources() else name.rpartition(".")[0]
             if known.startswith("git_replicate."):
                 assert known in sources(), f"{module}: no module {known}"
@@ -98,6 +101,29 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
     for module in graph:
         visit(module, ())
+
+
+def test_the_probe_needs_nothing_but_the_standard_library_and_an_old_python() -> None:
+    wrong = []
+    for module, tree in sources().items():
+        if not module.startswith(SITE):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                tops = {name.partition(".")[0] for name in names}
+                wrong += [f"{module}: {top}" for top in tops - sys.stdlib_module_names - _OF_THE_PROBE]
+    assert wrong == []
+    for path in sorted((PACKAGE / "probe" / "site").rglob("*.py")):
+        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
+
+
+_OF_THE_PROBE = frozenset({"git_replicate_probe", "sitecustomize"})
+
+
+def test_python_finds_one_module_in_the_folder_that_it_is_given() -> None:
+    found = {path.name for path in (PACKAGE / "probe" / "site").iterdir()} - {"__pycache__"}
+    assert found == {"sitecustomize.py", "git_replicate_probe"}
 
 
 def test_only_the_git_layer_touches_git() -> None:
@@ -137,7 +163,7 @@ def test_only_the_console_prints() -> None:
         for module, tree in sources().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "sys.stdout.write", "sys.stderr.write")
-        if module != "git_replicate.console"
+        if module not in ("git_replicate.console", f"{SITE}sitecustomize")
     ]
     assert wrong == []
 

@@ -148,10 +148,13 @@ def test_the_command_sees_the_callers_environment(repo: GitRepo) -> None:
     seen = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     assert seen["MINE"] == "1"
     assert seen["GIT_REPLICATE_SEED"] == "7"
-    added = {"GIT_REPLICATE_RUN", "GIT_REPLICATE_SEED"}
+    added = {"GIT_REPLICATE_RUN", "GIT_REPLICATE_SEED", "GIT_REPLICATE_PROBE", "PYTHONPATH"}
     assert set(seen) - set(os.environ) - {"MINE", "_", "PWD", "SHLVL"} == added
     assert "GIT_DIR" not in seen
     assert plain["HOME"] == seen["HOME"]
+    unseen = replicate("start", "-q", "--no-probe", "--seed", "none", "--", "env", cwd=repo.top).stdout
+    names = {line.partition("=")[0] for line in unseen.splitlines()}
+    assert names - set(os.environ) - {"_", "PWD", "SHLVL"} == {"GIT_REPLICATE_RUN"}
 
 
 def test_results_of_an_earlier_run_are_not_taken_for_this_ones(repo: GitRepo) -> None:

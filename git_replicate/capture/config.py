@@ -29,6 +29,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "GIT_REPLICATE_LOG_BYTES": "log.bytes",
     "GIT_REPLICATE_ENVIRONMENT_PREPARE": "environment.prepare",
     "GIT_REPLICATE_ISOLATED_ALWAYS": "isolated.always",
+    "GIT_REPLICATE_PROBE_ENABLED": "probe.enabled",
 }
 """Variables that set a setting, for a job script or one shell. An empty one counts as unset."""
 

@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--open", action="store_true", help="record a session that lasts until `git replicate finish`")
     add("--isolated", action="store_true", help="run in a checkout of the code as it is now")
     add("--at", metavar="COMMIT", default="", help="run in a checkout of a commit")
+    add("--no-probe", action="store_true", help="do not observe what happens inside the command's Python processes")
     add("--no-placeholders", action="store_true", help="leave {name} in the command as it is")
     add("--new-run", action="store_true", help="a restarted job begins a new run instead of continuing its own")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command (default: the configured one)")
@@ -146,6 +147,7 @@ def _request(options: argparse.Namespace, context: Context) -> Request:
         session=options.open,
         new_run=options.new_run,
         prepare=options.prepare,
+        probe=not options.no_probe,
     )
     if not options.interactive:
         return request

@@ -94,6 +94,11 @@ class IsolatedSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     bytes: int = 10_000_000
 
@@ -112,6 +117,7 @@ class Settings:
     outputs: OutputsSettings = OutputsSettings()
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
     isolated: IsolatedSettings = IsolatedSettings()
+    probe: ProbeSettings = ProbeSettings()
     log: LogSettings = LogSettings()
 
 

@@ -17,6 +17,7 @@ from git_replicate.capture.log import assemble_log
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
 from git_replicate.capture.metrics import OutputMetrics
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
+from git_replicate.capture.probe_report import PROBE_FOLDER, read_report
 from git_replicate.capture.tensorboard import SOURCE, find_event_files, is_event_file, read_event_files
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
@@ -24,6 +25,7 @@ from git_replicate.core.record import Record, Status
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
+from git_replicate.execution.probing import with_report
 from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.notes import write_notes
@@ -53,7 +55,6 @@ def conclude_run(
     outcome: Outcome | None,
     status: Status | None = None,
     scan: EndScan | None = None,
-    leaked: bool = False,
 ) -> Ended:
     """Store the end of a run and, once that has succeeded, let its spool go.
 
@@ -65,8 +66,7 @@ def conclude_run(
     metrics, log, cut, notices = _read_output(spool, plan, record)
     record = with_outcome(record, plan, outcome, status)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
-    if leaked:
-        record = replace(record, code=replace(record.code, leaked=True))
+    record, warnings = with_report(record, read_report(spool.path(PROBE_FOLDER)))
     if scan is not None:
         changed = tuple(sorted({*record.code.changed_during_run, *scan.changed}))
         written = {file.path: file for file in (*record.files, *scan.written)}
@@ -87,7 +87,7 @@ def conclude_run(
     remember_written(repo, record.id, scan.written if scan else ())
     spool.remove()
     write_notes(repo)
-    return Ended(record, plan, tuple(notices))
+    return Ended(record, plan, (*notices, *warnings))
 
 
 def _store_end(

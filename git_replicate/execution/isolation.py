@@ -36,7 +36,6 @@ from git_replicate.git.checkout import (
 from git_replicate.git.opening import repository_at, state_dir
 from git_replicate.git.repository import Layout, Oid
 
-VARIABLE = "GIT_REPLICATE_ISOLATED"
 _OWNER = "owner.json"
 
 
@@ -139,25 +138,11 @@ def _link(origin: str, top: str, path: str, made: list[str]) -> None:
                 _link(origin, top, os.path.join(path, name), made)
 
 
-def isolated_environment(environ: Mapping[str, str], site: Site, report: str) -> dict[str, str]:
-    """The command's variables in a checkout: paths mapped, and Python told to keep out of the worktree's code."""
-    here = os.path.join(os.path.dirname(__file__), "live_code")
+def isolated_environment(environ: Mapping[str, str], site: Site) -> dict[str, str]:
+    """The command's variables in a checkout; that imports come from there is the probe's part."""
     env = {**environ, "PWD": site.directory}
     env.pop("OLDPWD", None)
-    known = [site.path(entry) for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    env["PYTHONPATH"] = os.pathsep.join([here, *known])
-    env[VARIABLE] = json.dumps({"from": site.origin, "to": site.top, "report": report})
     return env
-
-
-def leaked_files(report: str) -> tuple[str, ...]:
-    """The files of the worktree that some process of the run loaded as code."""
-    found: set[str] = set()
-    for name in os.listdir(report) if os.path.isdir(report) else []:
-        if name.startswith("leaked-"):
-            with open(os.path.join(report, name), encoding="utf-8", errors="surrogateescape") as file:
-                found.update(line.rstrip("\n") for line in file)
-    return tuple(sorted(found))
 
 
 def left_behind(held: Worktree, links: Sequence[str]) -> tuple[WrittenFile, ...]:

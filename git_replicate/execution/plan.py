@@ -45,6 +45,8 @@ class Request:
     new_run: bool = False
     prepare: bool = False
     """Build the environment of the worktree first, and run in it."""
+    probe: bool = True
+    """Observe the command's Python processes."""
 
 
 @dataclass(frozen=True, slots=True)

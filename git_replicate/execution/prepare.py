@@ -36,6 +36,7 @@ from git_replicate.execution.environment import clean_environment, find_command
 from git_replicate.execution.inputs import Inputs, prepare_inputs
 from git_replicate.execution.jobs import RUN_VARIABLE
 from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan
+from git_replicate.execution.probing import probe_environment
 from git_replicate.execution.site import Site
 from git_replicate.execution.spool import Spool, fallback_root, spool_root
 from git_replicate.git.config import GitConfig
@@ -370,4 +371,13 @@ def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
     command = fill_command(request, settings, seed, params_file=path)
     if prepared.site is not None:
         command = prepared.site.words(command)
-    return replace(prepared, command=command, environment=with_params(prepared.environment, path))
+    environment = probe_environment(
+        with_params(prepared.environment, path),
+        spool.folder,
+        prepared.record.seeds,
+        run=prepared.name,
+        top=prepared.plan.top,
+        site=prepared.site,
+        observe=request.probe and settings.probe.enabled,
+    )
+    return replace(prepared, command=command, environment=environment)

@@ -51,9 +51,7 @@ def run_at(site: Site, request: Request, place: Place, held: Worktree, links: Se
 
     prepared = prepare(request, place, site=site)
     held.note_run(prepared.record.id)
-    report = prepared.spool.folder
-    environment = isolated_environment(prepared.environment, site, report)
-    prepared = replace(prepared, environment=environment)
+    prepared = replace(prepared, environment=isolated_environment(prepared.environment, site))
 
     def scan() -> EndScan | None:
         seen = _scan(prepared, place)
@@ -97,15 +95,8 @@ def open_session(request: Request, place: Place) -> Record:
 def _conclude(prepared: Prepared, place: Place, outcome: Outcome, scan: Callable[[], EndScan | None] | None) -> Record:
     """Record how the command ended; whatever cannot be stored is said, and waits in the spool."""
     seen = scan() if scan else _scan(prepared, place)
-    leaked: tuple[str, ...] = ()
-    if prepared.site is not None:
-        from git_replicate.execution.isolation import leaked_files
-
-        leaked = leaked_files(prepared.spool.folder)
-    if leaked:
-        place.warn(f"code of your own worktree was loaded instead of the checkout's: {', '.join(leaked[:5])}")
     try:
-        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=seen, leaked=bool(leaked))
+        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=seen)
     except (GitError, StorageError, OSError) as error:
         place.warn(f"the run is kept in {prepared.spool.folder} ({error}); to store it: git replicate recover")
         return with_outcome(prepared.record, prepared.plan, outcome)

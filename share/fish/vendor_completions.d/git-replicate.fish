@@ -56,6 +56,7 @@ complete -f -c git -n '__git_replicate_uses start' -l prepare -d 'build the proj
 complete -f -c git -n '__git_replicate_uses start' -l open -d 'record a session that lasts until `git replicate finish`'
 complete -f -c git -n '__git_replicate_uses start' -l isolated -d 'run in a checkout of the code as it is now'
 complete -f -c git -n '__git_replicate_uses start' -l at -x -d 'run in a checkout of a commit'
+complete -f -c git -n '__git_replicate_uses start' -l no-probe -d 'do not observe what happens inside the command\'s Python processes'
 complete -f -c git -n '__git_replicate_uses start' -l no-placeholders -d 'leave {name} in the command as it is'
 complete -f -c git -n '__git_replicate_uses start' -l new-run -d 'a restarted job begins a new run instead of continuing its own'
 

@@ -1,0 +1,114 @@
+"""What the probes of a run's Python processes noted, read into one value.
+
+Each process has a file of JSON lines in the run's spool; a kill leaves the last line of one cut at worst. What a kind
+of note means is decided by the reader of that kind, not here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+PROBE_FOLDER: Final = "probe"
+"""In a run's spool."""
+_MOST_BYTES: Final = 500_000_000
+"""Of all the files; what is beyond is not read, and the report says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonProcess:
+    """One Python process: what its first note says of it, and the notes behind that, in order."""
+
+    pid: int
+    parent: int
+    time: float
+    words: tuple[str, ...]
+    rank: int
+    above: tuple[int, ...]
+    """Process ids of the run's own Python programs that it descends from, outermost first."""
+    launcher: bool
+    forked: int
+    """How many forks lie between it and the process whose words it has."""
+    facts: Mapping[str, Any]
+    """The whole first note: python, executable, prefix, base_prefix."""
+    notes: tuple[Mapping[str, Any], ...]
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the run's own program: not a child of it, not a launcher, and of rank 0."""
+        return not (self.forked or self.rank or self.above or self.launcher)
+
+    def of_kind(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        return (note for note in self.notes if note.get("kind") == kind)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """All of a run's Python processes, in the order of their start."""
+
+    processes: tuple[PythonProcess, ...] = ()
+    incomplete: bool = False
+    """Whether there was more than is read."""
+
+    @property
+    def main(self) -> tuple[PythonProcess, ...]:
+        """The run's own programs: one, or several where a script starts one after the other."""
+        return tuple(process for process in self.processes if process.is_main)
+
+    def of_kind(self, kind: str) -> Iterator[tuple[PythonProcess, Mapping[str, Any]]]:
+        """Every note of a kind with its process, in the order of the processes' start."""
+        return ((process, note) for process in self.processes for note in process.of_kind(kind))
+
+
+def read_report(folder: str) -> ProbeReport:
+    """The notes in a folder; an absent folder has none. Lines that are no notes are passed over."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".jsonl"))
+    except FileNotFoundError:
+        return ProbeReport()
+    processes = []
+    left = _MOST_BYTES
+    for name in names:
+        with open(os.path.join(folder, name), "rb") as file:
+            data = file.read(max(left, 0))
+        left -= len(data)
+        process = _process(_lines(data))
+        if process is not None:
+            processes.append(process)
+    return ProbeReport(tuple(sorted(processes, key=lambda process: (process.time, process.pid))), left <= 0)
+
+
+def _lines(data: bytes) -> Iterator[Mapping[str, Any]]:
+    for line in data.split(b"\n"):
+        try:
+            note = json.loads(line) if line else None
+        except ValueError:
+            continue
+        if isinstance(note, dict):
+            yield note
+
+
+def _process(notes: Iterator[Mapping[str, Any]]) -> PythonProcess | None:
+    facts = next(notes, {})
+    try:
+        return PythonProcess(
+            pid=int(facts["pid"]),
+            parent=int(facts["parent"]),
+            time=float(facts["time"]),
+            words=_texts(facts["words"]),
+            rank=int(facts["rank"]),
+            above=tuple(int(pid) for pid in facts["above"]),
+            launcher=bool(facts["launcher"]),
+            forked=int(facts["forked"]),
+            facts=facts,
+            notes=tuple(notes),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _texts(values: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)

@@ -1,0 +1,51 @@
+"""The probe of a run: the variables that start it, and what it saw put into the record."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from git_replicate.capture.probe_report import PROBE_FOLDER, ProbeReport
+from git_replicate.core.record import Record, Seeds
+from git_replicate.execution.site import Site
+from git_replicate.probe import SITE, VARIABLE
+
+
+def probe_environment(
+    environ: Mapping[str, str], folder: str, seeds: Seeds, *, run: str, top: str, site: Site | None, observe: bool
+) -> dict[str, str]:
+    """The command's variables with the probe in front of PYTHONPATH.
+
+    folder: of the run's spool, in which the probe's own is made (`OSError` if it cannot be). A run in a checkout has
+    its imports turned there even if nothing is observed.
+    """
+    path = environ.get("PYTHONPATH", "")
+    known = [entry for entry in path.split(os.pathsep) if entry != SITE] if path else []
+    env = dict(environ)
+    env.pop(VARIABLE, None)
+    if not (observe or site):
+        return env
+    own = os.path.join(folder, PROBE_FOLDER)
+    os.makedirs(own, mode=0o700, exist_ok=True)
+    told: dict[str, Any] = {"folder": own, "run": run, "top": top, "seed": seeds.run, "seed_mode": seeds.mode}
+    if site is not None:
+        known = [site.path(entry) for entry in known]
+        told["isolation"] = {"from": site.origin, "to": site.top}
+    if not observe:
+        told["observe"] = False
+    env["PYTHONPATH"] = os.pathsep.join([SITE, *known])
+    env[VARIABLE] = json.dumps(told)
+    return env
+
+
+def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]:
+    """The record with what the probe's processes noted, and warnings to say."""
+    warnings = []
+    leaked = sorted({path for _, note in report.of_kind("leaked") for path in note.get("files", ())})
+    if leaked:
+        record = replace(record, code=replace(record.code, leaked=True))
+        warnings.append(f"code of your own worktree was loaded instead of the checkout's: {', '.join(leaked[:5])}")
+    return record, warnings

@@ -1,0 +1,73 @@
+"""Turns imports of an isolated run from the user's worktree to the checkout, and reports those that it cannot.
+
+Python starts the probe after it has read the `.pth` files of its packages. Entries of `sys.path` and the mappings of
+editable installs that lead into the worktree lead into the checkout from then on. At its end the process notes which
+files of the worktree it has loaded as code all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from git_replicate_probe.session import Probe
+
+
+def install(probe: Probe) -> None:
+    """Map what is there already; nothing else is imported yet."""
+    told = probe.settings["isolation"]
+    origin, target = os.path.realpath(told["from"]), os.path.realpath(told["to"])
+    try:
+        sys.path[:] = [str(_map_path(path, origin, target)) for path in sys.path]
+        _map_finders(origin, target)
+        sys.path_importer_cache.clear()
+    except (OSError, ValueError) as error:
+        os.write(2, f"git replicate: imports are not turned to the checkout: {error}\n".encode("utf-8", "replace"))
+        probe.failed("isolation", error)
+    probe.at_end(lambda: _report(probe, origin, target))
+
+
+def _map_path(path: object, origin: str, target: str) -> object:
+    """A path below the worktree as the same path of the checkout, if that has it; anything else as it is."""
+    if not isinstance(path, str):
+        return path
+    real = os.path.realpath(path)
+    if real != origin and not real.startswith(origin + os.sep):
+        return path
+    mapped = target + real[len(origin) :]
+    return mapped if os.path.lexists(mapped) else path
+
+
+def _map_finders(origin: str, target: str) -> None:
+    """The finders of editable installs keep a MAPPING of package names to folders in their module."""
+    modules = {getattr(finder, "__module__", "") for finder in sys.meta_path}
+    for name, module in list(sys.modules.items()):
+        if name not in modules and not name.startswith("__editable__"):
+            continue
+        mapping = getattr(module, "MAPPING", None)
+        if isinstance(mapping, dict):
+            for package, folder in list(mapping.items()):
+                mapping[package] = _map_path(folder, origin, target)
+        spaces: Any = getattr(module, "NAMESPACES", None)
+        if isinstance(spaces, dict):
+            for package, folders in list(spaces.items()):
+                spaces[package] = [_map_path(folder, origin, target) for folder in folders]
+
+
+def _report(probe: Probe, origin: str, target: str) -> None:
+    """Note the files of the worktree that are loaded as code."""
+    leaked = set()
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if not isinstance(path, str):
+            continue
+        real = os.path.realpath(path)
+        below = real.startswith(origin + os.sep) and not real.startswith(target + os.sep)
+        if below and os.sep + "site-packages" + os.sep not in real and os.sep + "lib" + os.sep + "python" not in real:
+            leaked.add(os.path.relpath(real, origin))
+    if leaked:
+        probe.note("leaked", files=sorted(leaked))

@@ -1,0 +1,116 @@
+"""The probe in a process: it starts, leaves no trace, writes for itself alone, and never stops a program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from git_replicate.capture.probe_report import read_report
+from git_replicate.probe import SITE
+from tests.probe.running import observe, probed
+
+
+def test_a_program_finds_the_path_and_modules_that_it_would_have_found(tmp_path: Path) -> None:
+    code = "import sys; print(sys.path, sys.argv, 'sitecustomize' in sys.modules, 'json' in sys.modules)"
+    seen = observe(tmp_path, code, "a", "b")
+    plain = subprocess.run([sys.executable, "main.py", "a", "b"], cwd=tmp_path, capture_output=True, text=True)
+    assert (seen.output.replace("True False", "False False"), seen.errors) == (plain.stdout, "")
+    (process,) = seen.report.processes
+    assert process.words == (sys.executable, "main.py", "a", "b")
+    assert (process.is_main, process.rank, process.above) == (True, 0, ())
+
+
+def test_the_sitecustomize_that_is_hidden_runs_and_its_failure_is_said_as_python_says_it(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import builtins\nbuiltins.hidden = __file__\n")
+    path = {"PYTHONPATH": f"{SITE}{os.pathsep}{hidden}"}
+    code = "import sys, sitecustomize; print(hidden == sitecustomize.__file__ == sys.argv[1])"
+    assert observe(tmp_path, code, str(hidden / "sitecustomize.py"), variables=path).output == "True\n"
+    (hidden / "sitecustomize.py").write_text("import nothing_of_that_name\n")
+    seen = observe(tmp_path, "print('ran')", variables=path)
+    assert seen.output == "ran\n"
+    assert "No module named 'nothing_of_that_name'" in seen.errors
+
+
+@pytest.mark.parametrize("option", ["-I", "-E", "-S"])
+def test_an_isolated_python_runs_without_it(tmp_path: Path, option: str) -> None:
+    seen = observe(tmp_path, "print('ran')", options=[option])
+    assert (seen.output, seen.errors, seen.report.processes) == ("ran\n", "", ())
+
+
+def test_a_folder_that_cannot_be_written_and_settings_that_are_none_do_not_stop_a_program(tmp_path: Path) -> None:
+    seen = observe(tmp_path, "print('ran')", told={"folder": str(tmp_path / "gone")})
+    assert (seen.output, seen.errors) == ("ran\n", "")
+    seen = observe(tmp_path, "print('ran')", variables={"GIT_REPLICATE_PROBE": "{not json"})
+    assert seen.output == "ran\n"
+    assert "the probe did not start" in seen.errors
+    seen = observe(tmp_path, "print('ran')", variables={"GIT_REPLICATE_PROBE": ""})
+    assert (seen.output, seen.errors) == ("ran\n", "")
+
+
+def test_a_module_is_called_back_once_executed_and_keeps_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("value = 1\n")
+    code = """
+import sys
+from git_replicate_probe import session
+probe = session.Probe({"folder": sys.argv[1]}, session.this_place({}))
+def fail(module): raise ValueError("mine")
+def double(module): module.value *= 2
+probe.on_import("mine", double)
+probe.on_import("mine", fail)
+probe.on_import("not_there", fail)
+try: import not_there
+except ModuleNotFoundError: print("not there")
+import mine
+print(mine.value, "exec_module" in vars(mine.__loader__), mine.__spec__.loader is mine.__loader__)
+probe.on_import("mine", double)
+print(mine.value)
+"""
+    seen = observe(tmp_path, code, str(tmp_path / "notes"))
+    assert (seen.output, seen.errors) == ("not there\n2 False True\n4\n", "")
+    assert [note["error"] for note in seen.notes("failure")] == ["ValueError('mine')"]
+
+
+def test_children_are_told_from_the_program_itself(tmp_path: Path) -> None:
+    code = """
+import os, subprocess, sys
+subprocess.run([sys.executable, "-c", "pass"])
+child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+os.execv(sys.executable, [sys.executable, "-c", "print('executed')"])
+"""
+    seen = observe(tmp_path, code)
+    assert (seen.output, seen.errors) == ("executed\n", "")
+    main = seen.report.main
+    assert [process.words[1:] for process in main] == [("main.py",), ("-c", "print('executed')")]
+    (child,) = (process for process in seen.report.processes if process.above)
+    assert child.above == (main[0].pid,)
+
+
+def test_a_launcher_is_not_the_program_and_ranks_above_the_first_are_not_either(tmp_path: Path) -> None:
+    (tmp_path / "torchrun").write_text("import subprocess, sys\nsubprocess.run([sys.executable, 'main.py'])\n")
+    (tmp_path / "main.py").write_text("pass\n")
+    env = {**probed(tmp_path), "WORLD_SIZE": "2"}
+    for rank in ("0", "1"):
+        subprocess.run([sys.executable, "torchrun"], cwd=tmp_path, env={**env, "RANK": rank}, check=True)
+    report = read_report(str(tmp_path / "notes"))
+    assert len(report.processes) == 4
+    assert [(process.words[1], process.rank) for process in report.main] == [("main.py", 0)]
+
+
+def test_lines_that_are_cut_or_foreign_are_passed_over(tmp_path: Path) -> None:
+    seen = observe(tmp_path, "pass")
+    (file,) = (tmp_path / "notes").iterdir()
+    file.write_bytes(file.read_bytes() + b'\xff\n[1]\n{"kind": "mine", "a": 1}\n{"kind": "mi')
+    (tmp_path / "notes" / "1-2.jsonl").write_text("\n")
+    report = read_report(str(tmp_path / "notes"))
+    assert [note["a"] for _, note in report.of_kind("mine")] == [1]
+    assert len(report.processes) == len(seen.report.processes) == 1
+    assert read_report(str(tmp_path / "absent")).processes == ()
