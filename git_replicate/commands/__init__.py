@@ -23,6 +23,7 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("start", "start", "record the code, run a command, record what came out", "record"),
     Command("finish", "finish", "close a session opened with start --open", "record"),
+    Command("sweep", "sweep", "many runs of one snapshot, over a space of params", "record"),
     Command("log", "log", "browse runs, newest first", "read"),
     Command("show", "show", "show one run in full", "read"),
     Command("diff-params", "diff_params", "what differs in params, seeds and metrics", "read"),

@@ -14,6 +14,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate start --data data/raw --output 'plots/*.png' --metrics metrics.json -- ./train.sh",
     ),
     "finish": ("git replicate finish", "git replicate finish latest --failed 'the kernel died'"),
+    "sweep": (
+        "git replicate sweep -p lr=0.1,0.01 -p depth=1..4 -j 2 -- python train.py --lr {lr} --depth {depth}",
+        "git replicate sweep -p lr=1e-5..1e-1:log --random 20 --seeds 3 -- python train.py --lr {lr} --seed {seed}",
+        "git replicate sweep --resume latest",
+    ),
     "log": (
         "git replicate log -n 20",
         'git replicate log --where "metrics.accuracy > 0.9 and params.lr < 0.05" --sort -accuracy',

@@ -135,8 +135,9 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
         code = site.code
         snapshot = replace(snapshot, commit=Oid(code.snapshot), tree=Oid(code.tree))
     record = _record(request, place, captured, run, now)
-    record = replace(record, code=code, missing=(*missing, *captured.doubts), rerun_of=site.rerun_of if site else "")
-    record = replace(record, hybrid=site.hybrid if site else {})
+    record = replace(record, code=code, missing=(*missing, *captured.doubts))
+    if site is not None:
+        record = replace(record, rerun_of=site.rerun_of, sweep=site.sweep, hybrid=site.hybrid)
     plan = make_plan(
         request,
         place.settings,

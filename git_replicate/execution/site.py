@@ -25,6 +25,8 @@ class Site:
     code: Code
     seeds: Seeds | None = None
     rerun_of: str = ""
+    sweep: Mapping[str, Any] = field(default_factory=dict)
+    """The record's table of the sweep that the run belongs to."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Params of the original (nested) that the command alone does not show."""
     programs: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish log show diff-params diff env collate data outputs rerun why snapshot apply branch annotate rm status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish sweep log show diff-params diff env collate data outputs rerun why snapshot apply branch annotate rm status recover hooks init
 end
 
 function __git_replicate_uses
@@ -20,6 +20,7 @@ end
 complete -f -c git -n __fish_git_needs_command -a replicate -d 'record experiments'
 complete -f -c git -n __git_replicate_needs_command -a start -d 'record the code, run a command, record what came out'
 complete -f -c git -n __git_replicate_needs_command -a finish -d 'close a session opened with start --open'
+complete -f -c git -n __git_replicate_needs_command -a sweep -d 'many runs of one snapshot, over a space of params'
 complete -f -c git -n __git_replicate_needs_command -a log -d 'browse runs, newest first'
 complete -f -c git -n __git_replicate_needs_command -a show -d 'show one run in full'
 complete -f -c git -n __git_replicate_needs_command -a diff-params -d 'what differs in params, seeds and metrics'
@@ -64,6 +65,26 @@ complete -f -c git -n '__git_replicate_uses finish' -s h -l help -d 'show this h
 complete -f -c git -n '__git_replicate_uses finish' -l failed -x -d 'record that it failed, and why'
 complete -f -c git -n '__git_replicate_uses finish' -s q -l quiet -d 'say nothing but errors'
 complete -f -c git -n '__git_replicate_uses finish' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses sweep' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses sweep' -s p -l param -x -d '0.1,0.01  1..8  1e-5..1e-1:log'
+complete -c git -n '__git_replicate_uses sweep' -l space -r -F -d 'a TOML file of params and their values'
+complete -f -c git -n '__git_replicate_uses sweep' -l zip -x -d 'params, with commas, that change together'
+complete -f -c git -n '__git_replicate_uses sweep' -l random -x -d 'N random points of the space instead of the whole grid'
+complete -f -c git -n '__git_replicate_uses sweep' -l strategy-seed -x -d 'where random points start from (default: drawn)'
+complete -f -c git -n '__git_replicate_uses sweep' -l seeds -x -d 'run each point with seeds 0 to N-1, or with a list: 3,7,11'
+complete -f -c git -n '__git_replicate_uses sweep' -s j -l jobs -x -d 'so many runs at the same time (default: 1)'
+complete -f -c git -n '__git_replicate_uses sweep' -l resume -x -d 'do what is missing of a sweep, and again what failed'
+complete -f -c git -n '__git_replicate_uses sweep' -l stop-after -x -d 'begin no run once N have failed'
+complete -f -c git -n '__git_replicate_uses sweep' -l dry-run -d 'show the runs, and do none'
+complete -f -c git -n '__git_replicate_uses sweep' -s e -l experiment -x -a '(__git_replicate_experiments)' -d 'name of the series (default: the script\'s name)'
+complete -f -c git -n '__git_replicate_uses sweep' -s m -l message -x -d 'why these runs, in your words'
+complete -c git -n '__git_replicate_uses sweep' -l data -r -F -d 'a file or folder the runs read; hashed first'
+complete -f -c git -n '__git_replicate_uses sweep' -l output -x -d 'files to keep with each run'
+complete -c git -n '__git_replicate_uses sweep' -l metrics -r -F -d 'a JSON, TOML, YAML or CSV file of metrics'
+complete -f -c git -n '__git_replicate_uses sweep' -l tag -x -d 'tag the runs; repeatable'
+complete -f -c git -n '__git_replicate_uses sweep' -l prepare -d 'build the project\'s environment first (cached), and run in it'
+complete -f -c git -n '__git_replicate_uses sweep' -s q -l quiet -d 'say nothing but errors'
 
 complete -f -c git -n '__git_replicate_uses log' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses log' -l where -x -d 'only runs for which an SQL expression holds'

@@ -1,0 +1,231 @@
+"""`git replicate sweep`: many runs of one snapshot, over a space of params."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from git_replicate.core.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from git_replicate.commands.context import Context
+    from git_replicate.core.sweep import Planned, Sweep
+    from git_replicate.execution.sweep import Known
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-p", "--param", metavar="NAME=VALUES", action="append", default=[], help="0.1,0.01  1..8  1e-5..1e-1:log")
+    add("--space", metavar="FILE", help="a TOML file of params and their values")
+    add("--zip", metavar="NAMES", action="append", default=[], help="params, with commas, that change together")
+    add("--random", metavar="N", type=_positive, help="N random points of the space instead of the whole grid")
+    add("--strategy-seed", metavar="SEED", type=_seed_number, help="where random points start from (default: drawn)")
+    add("--seeds", metavar="N", default="", help="run each point with seeds 0 to N-1, or with a list: 3,7,11")
+    add("-j", "--jobs", metavar="N", type=_positive, default=1, help="so many runs at the same time (default: 1)")
+    add("--resume", metavar="SWEEP", help="do what is missing of a sweep, and again what failed")
+    add("--stop-after", metavar="N", type=_positive, default=0, help="begin no run once N have failed")
+    add("--dry-run", action="store_true", help="show the runs, and do none")
+    add("-e", "--experiment", metavar="NAME", default="", help="name of the series (default: the script's name)")
+    add("-m", "--message", metavar="TEXT", default="", help="why these runs, in your words")
+    add("--data", metavar="PATH", action="append", default=[], help="a file or folder the runs read; hashed first")
+    add("--output", metavar="GLOB", action="append", default=[], help="files to keep with each run")
+    add("--metrics", metavar="FILE", action="append", default=[], help="a JSON, TOML, YAML or CSV file of metrics")
+    add("--tag", metavar="TAG", action="append", default=[], help="tag the runs; repeatable")
+    add("--prepare", action="store_true", help="build the project's environment first (cached), and run in it")
+    add("-q", "--quiet", action="store_true", help="say nothing but errors")
+    add("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command (default: the configured one)")
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000000")
+    return int(text)
+
+
+def _seed_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 4294967295")
+    return int(text)
+
+
+def execute(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.execution.jobs import RUN_VARIABLE
+
+    if os.environ.get(RUN_VARIABLE):
+        raise UserError("a sweep cannot begin within a run", f"env -u {RUN_VARIABLE} git replicate sweep ...")
+    if options.resume:
+        sweep, known = _resumed(options, context)
+    else:
+        sweep, known = _new_sweep(options, context), None
+    missing, begun = _missing(sweep, known)
+    if options.dry_run:
+        return _show_plan(context, sweep, missing)
+    return _carry_out(options, context, sweep, known, missing, begun)
+
+
+def _new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
+    """What the command line asks for."""
+    from datetime import UTC, datetime
+
+    from git_replicate.commands.start import from_top
+    from git_replicate.core.names import new_run_id
+    from git_replicate.core.space import parse_space, read_space
+    from git_replicate.core.sweep import GRID, RANDOM, Options, Sweep
+
+    words = options.command[1:] if options.command[:1] == ["--"] else options.command
+    command = tuple(words) or tuple(context.settings.command)
+    if not command:
+        raise UsageError("no command to run", "git replicate sweep -p lr=0.1,0.01 -- python train.py --lr {lr}")
+    base = read_space(_read_file(options.space)) if options.space else None
+    space = parse_space(options.param, options.zip, base)
+    seeds = _seeds(options.seeds)
+    if not space.dimensions and not seeds:
+        raise UsageError("nothing to sweep over", "-p lr=0.1,0.01, or --seeds 5")
+    prefix = context.repository.layout.prefix
+    drawn = int.from_bytes(os.urandom(4), "big")
+    return Sweep(
+        id=new_run_id(datetime.now(UTC), os.urandom(4)),
+        command=command,
+        space=space,
+        strategy=RANDOM if options.random else GRID,
+        strategy_seed=drawn if options.strategy_seed is None else options.strategy_seed,
+        trials=options.random or 0,
+        seeds=seeds,
+        options=Options(
+            message=options.message,
+            data=tuple(from_top(prefix, path) for path in options.data),
+            outputs=tuple(from_top(prefix, path) for path in options.output),
+            metrics=tuple(from_top(prefix, path) for path in options.metrics),
+            tags=tuple(options.tag),
+            prepare=options.prepare,
+        ),
+    )
+
+
+def _read_file(path: str) -> Mapping[str, Any]:
+    from git_replicate.capture.documents import read_document
+
+    document, notice = read_document(path, shown=path)
+    if notice or not isinstance(document, dict):
+        raise UserError(notice or f"{path}: not a table of params", "a space file is TOML: [params] and lr = [0.1]")
+    return document
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """`5`: 0 to 4; `3,7,11` and `10..14`: these."""
+    if not text:
+        return ()
+    from git_replicate.core.space import grid_values, parse_dimension
+
+    if text.isascii() and text.isdigit():
+        if not 0 < int(text) <= 10_000:
+            raise UsageError(f"--seeds {text}: not a number from 1 to 10000", "try: --seeds 5")
+        return tuple(range(int(text)))
+    values = grid_values("seeds", parse_dimension("seeds", text))
+    if not all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 for value in values):
+        raise UsageError(f"--seeds {text}: not seeds from 0 to 4294967295", "try: --seeds 5, or --seeds 3,7,11")
+    return tuple(values)
+
+
+def _resumed(options: argparse.Namespace, context: Context) -> tuple[Sweep, Known]:
+    from git_replicate.core.sweep import read_sweep
+    from git_replicate.execution.sweep import find_sweep
+
+    if options.param or options.space or options.command or options.seeds or options.random:
+        raise UsageError("--resume takes command, params and seeds from the sweep", "git replicate sweep --resume ID")
+    known = find_sweep(context.index, options.resume)
+    return read_sweep(known.records[-1]), known
+
+
+def _missing(sweep: Sweep, known: Known | None) -> tuple[list[Planned], list[Planned]]:
+    """The runs still to be done, and those that somebody began."""
+    from git_replicate.execution.sweep import key_of
+
+    plan = list(sweep.plan())
+    if known is None:
+        return plan, []
+    ended, running = known.ended(), known.running()
+    left = [planned for planned in plan if key_of(planned) not in ended]
+    begun = [planned for planned in left if key_of(planned) in running]
+    return [planned for planned in left if key_of(planned) not in running], begun
+
+
+def _show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int:
+    from git_replicate.core.table import Table
+    from git_replicate.render import text
+
+    names = list(sweep.space.dimensions)
+    seed = ("seed",) if sweep.seeds else ()
+    columns = ("trial", *(f"params.{name}" for name in names), *seed)
+    rows = tuple(
+        (planned.trial, *(planned.point[name] for name in names), *((planned.seed,) if seed else ()))
+        for planned in missing
+    )
+    context.console.answer(text.render(Table(columns, rows), width=context.console.width), page=True)
+    return 0
+
+
+def _carry_out(
+    options: argparse.Namespace,
+    context: Context,
+    sweep: Sweep,
+    known: Known | None,
+    missing: Sequence[Planned],
+    begun: Sequence[Planned],
+) -> int:
+    from git_replicate.execution.engine import LocalEngine
+    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.sweep import Job, Listed, carry_out, code_again, take_code
+
+    console = context.console
+    if known is None:
+        place = Place(context.writer, context.config, context.settings, console.say, console.warn)
+        job = Job(sweep, take_code(place), os.getcwd(), options.experiment)
+    else:
+        last = known.records[-1]
+        job = Job(sweep, code_again(last.code), os.path.join(_top(context), last.directory), last.experiment)
+    watcher = Lines(context, sweep, len(missing) + len(begun))
+    watcher.say(f"sweep {sweep.id}: {len(missing) + len(begun)} runs")
+    with LocalEngine([{}] * max(1, min(options.jobs, len(missing) + len(begun)))) as engine:
+        stopped = carry_out(job, Listed(missing), engine, watcher, stop_after=options.stop_after, begun=begun)
+    console.answer(sweep.id)
+    return 130 if stopped == "interrupted" else 1 if watcher.failed else 0
+
+
+def _top(context: Context) -> str:
+    return context.repository.layout.top or "."
+
+
+class Lines:
+    """A line for each run that has ended."""
+
+    def __init__(self, context: Context, sweep: Sweep, total: int) -> None:
+        self._console = context.console
+        self._total = total
+        self._done = 0
+        self.failed = 0
+
+    def say(self, line: str) -> None:
+        self._console.say(line)
+
+    def begun(self, planned: Planned) -> None: ...
+
+    def ended(self, planned: Planned, ended: Any) -> None:
+        self._done += 1
+        record = ended.record
+        if record is None:
+            self.failed += 1
+            return
+        self.failed += record.status == "failed"
+        point = " ".join(f"{k}={v}" for k, v in planned.point.items())
+        self.say(f"{self._done}/{self._total} {record.id} {record.status} {point}")
+        for warning in ended.warnings:
+            self._console.warn(warning)
+
+    def stopping(self, why: str, left: int) -> None:
+        self.say(f"stopping: {why}; {left} running")
+
+    def tick(self) -> None: ...

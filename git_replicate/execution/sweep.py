@@ -1,0 +1,282 @@
+"""Carrying a sweep out: which runs are missing, who does them, and when to stop.
+
+One snapshot is taken when the sweep is submitted, and every run is a checkout of it. What is known of a sweep is in
+the records of its runs, so whoever has one of them can go on; this file keeps nothing of its own. Where runs are
+carried out is the engine's, what a person sees is the watcher's, which point comes next the source's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from git_replicate.core import record as records
+from git_replicate.core.delivery import fault
+from git_replicate.core.errors import ReplicateError, UserError
+from git_replicate.core.record import Code, Record, Status
+from git_replicate.core.sweep import Planned, Sweep, planned_of
+from git_replicate.execution.engine import Engine, WorkerDiedError
+from git_replicate.execution.plan import Request
+from git_replicate.execution.prepare import Place, record_code
+from git_replicate.execution.processes import is_git
+from git_replicate.execution.trial import Ended, Task, run_trial, take_over
+from git_replicate.git.opening import state_dir
+from git_replicate.store.index import Index
+
+_SAME_PRESS_SECONDS = 0.5
+"""The `git` that runs us hands on what it gets, and the terminal has sent us the same."""
+_TICK_SECONDS = 0.5
+_DEATHS = 2
+"""How often a run may take its worker with it before it counts as failed."""
+
+
+class Source(Protocol):
+    """Where the runs to be done come from."""
+
+    def next(self) -> Planned | None:
+        """The next run to begin; None while, or when, there is none."""
+        ...
+
+    def ended(self, planned: Planned, record: Record | None) -> None:
+        """A run has ended; None: it could not be begun."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who is told how it goes."""
+
+    def begun(self, planned: Planned) -> None: ...
+    def ended(self, planned: Planned, ended: Ended) -> None: ...
+    def stopping(self, why: str, left: int) -> None: ...
+    def tick(self) -> None: ...
+
+
+class Listed:
+    """The runs of a plan, in order."""
+
+    def __init__(self, planned: Iterable[Planned]) -> None:
+        self._left = iter(planned)
+
+    def next(self) -> Planned | None:
+        return next(self._left, None)
+
+    def ended(self, planned: Planned, record: Record | None) -> None:
+        """Nothing depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is the same for all runs of a sweep on this machine."""
+
+    sweep: Sweep
+    code: Code
+    directory: str
+    experiment: str = ""
+
+    def task(self, planned: Planned) -> Task:
+        """One run, as a value for whoever carries it out."""
+        sweep, options = self.sweep, self.sweep.options
+        request = Request(
+            command=sweep.command,
+            experiment=self.experiment,
+            message=options.message,
+            params=tuple(planned.point.items()),
+            seed=planned.seed,
+            data=options.data,
+            outputs=options.outputs,
+            metrics=options.metrics,
+            tags=options.tags,
+            placeholders=options.placeholders,
+            prepare=options.prepare,
+            quiet=True,
+        )
+        return Task(self.directory, self.code, request, sweep.document(planned))
+
+
+@dataclass(slots=True)
+class _State:
+    """The driver's own."""
+
+    engine: Engine
+    watcher: Watcher
+    running: dict[Future[Ended], tuple[Planned, Task, int]] = field(default_factory=dict)
+    again: deque[tuple[Planned, int]] = field(default_factory=deque)
+    stopped: str = ""
+    fault: ReplicateError | None = None
+    failures: int = 0
+    presses: int = 0
+    pressed: float = -1e9
+
+
+def take_code(place: Place) -> Code:
+    """The code as it is now, stored."""
+    folder = state_dir(place.repository.layout)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="scratch-") as scratch:
+        return record_code(place, scratch)
+
+
+def code_again(code: Code) -> Code:
+    """The code of an earlier run, for another."""
+    return replace(code, changed_during_run=(), mixed=False, leaked=False, executed=())
+
+
+def carry_out(
+    job: Job, source: Source, engine: Engine, watcher: Watcher, *, stop_after: int = 0, begun: Iterable[Planned] = ()
+) -> str:
+    """Have the runs of a source carried out; why that was stopped before its end, or "".
+
+    begun: runs that somebody began and nobody may have ended. stop_after: failures after which no run begins; 0: any.
+    What a run tells of the sweep as a whole (its params reach nothing, code leaks) is raised once all have ended.
+    """
+    state = _State(engine, watcher)
+    with _signals(state):
+        for planned in begun:
+            _submit(state, take_over, job, planned, 0)
+        while True:
+            while not state.stopped and len(state.running) < engine.slots:
+                if state.again:
+                    planned, deaths = state.again.popleft()
+                    _submit(state, take_over, job, planned, deaths)
+                elif (following := source.next()) is not None:
+                    _submit(state, run_trial, job, following, 0)
+                else:
+                    break
+            if not state.running:
+                break
+            done, _ = wait(state.running, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                _ended(state, job, source, future, stop_after)
+            watcher.tick()
+    if state.fault is not None:
+        raise state.fault
+    return state.stopped
+
+
+def _submit(state: _State, function: Callable[[Task], Ended], job: Job, planned: Planned, deaths: int) -> None:
+    task = job.task(planned)
+    state.running[state.engine.submit(function, task)] = planned, task, deaths
+    state.watcher.begun(planned)
+
+
+def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_after: int) -> None:
+    """Take in what became of one run."""
+    planned, _, deaths = state.running.pop(future)
+    try:
+        ended = future.result()
+    except WorkerDiedError as error:
+        if deaths + 1 < _DEATHS:
+            state.again.append((planned, deaths + 1))
+            _again(state, job)
+            return
+        ended = Ended(None, problem=str(error), hint="is there enough memory? see: dmesg")
+    record = ended.record
+    source.ended(planned, record)
+    state.watcher.ended(planned, ended)
+    if record is None:
+        state.fault = state.fault or UserError(ended.problem, ended.hint)
+        _stop(state, ended.problem)
+        return
+    if found := fault(job.sweep, planned, record):
+        state.fault = state.fault or found
+        _stop(state, found.message)
+        state.engine.interrupt(signal.SIGINT)
+    if record.status in (Status.FAILED, Status.LOST):
+        state.failures += 1
+        if stop_after and state.failures >= stop_after:
+            _stop(state, f"{state.failures} runs failed")
+
+
+def _again(state: _State, job: Job) -> None:
+    """Look after what a dead worker left, stopped or not: its command may still run."""
+    planned, deaths = state.again.popleft()
+    _submit(state, take_over, job, planned, deaths)
+
+
+def _stop(state: _State, why: str) -> None:
+    if not state.stopped:
+        state.stopped = why
+        state.watcher.stopping(why, len(state.running))
+
+
+@contextlib.contextmanager
+def _signals(state: _State) -> Iterator[None]:
+    """Once: no new runs. Twice, or asked to end: the runs are interrupted, and recorded."""
+
+    def heard(number: int, frame: object) -> None:
+        now = time.monotonic()
+        if number == signal.SIGINT and now - state.pressed < _SAME_PRESS_SECONDS and is_git(os.getppid()):
+            return
+        state.pressed = now
+        state.presses += 1 if number == signal.SIGINT else 2
+        _stop(state, "interrupted")
+        if state.presses > 1:
+            state.engine.interrupt(signal.SIGINT if state.presses < 4 else signal.SIGTERM)
+
+    before = {n: signal.signal(n, heard) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- what there is already
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The runs of a sweep that exist, newest last."""
+
+    records: tuple[Record, ...] = ()
+
+    def ended(self) -> dict[tuple[int, int | None], Record]:
+        """The runs that need not be done again, by trial and seed."""
+        return {_key(record): record for record in self.records if record.status in (Status.FINISHED, Status.PRUNED)}
+
+    def running(self) -> dict[tuple[int, int | None], Record]:
+        return {_key(record): record for record in self.records if not record.status.ended}
+
+
+def _key(record: Record) -> tuple[int, int | None]:
+    trial, _ = planned_of(record.sweep)
+    return trial, record.seeds.run if record.sweep.get("seeds") else None
+
+
+def key_of(planned: Planned) -> tuple[int, int | None]:
+    return planned.trial, planned.seed
+
+
+def runs_of_sweep(index: Index, name: str) -> Known:
+    """Every run of a sweep."""
+    rows = index.matching(f"runs.sweep = '{_quoted(name)}'")
+    documents: Sequence[Mapping[str, Any]] = list(index.documents(rows))
+    return Known(tuple(records.from_document(document) for document in reversed(documents)))
+
+
+def find_sweep(index: Index, name: str) -> Known:
+    """The runs of the sweep that a name means: its id, a part of it, or any of its runs; `UserError` if none does."""
+    text = _quoted(name.rpartition("/")[2])
+    rows = index.matching(
+        f"runs.sweep IS NOT NULL AND (runs.sweep LIKE '{text}%' OR runs.sweep LIKE '%{text}' OR runs.id = '{text}')"
+        if text != "latest"
+        else "runs.sweep IS NOT NULL"
+    )
+    names = list(dict.fromkeys(str(row["sweep"]) for row in rows))
+    if not names:
+        raise UserError(f"no run is of a sweep {name!r}", "git replicate log --where 'sweep is not null'")
+    if len(names) > 1 and text != "latest":
+        raise UserError(f"{name!r} may be any of {', '.join(names[:5])}", f"git replicate sweep --resume {names[0]}")
+    return runs_of_sweep(index, names[0])
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''").replace("%", "").replace("_", "")

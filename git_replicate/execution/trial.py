@@ -1,0 +1,151 @@
+"""One run of a sweep: a small value that any process with git, Python and a clone can carry out.
+
+`run_trial` is the whole of what a worker does. It keeps the checkout it has used for the next run of the same
+snapshot, with nothing carried over, and lets it go when the process ends. Deciding which runs there are to be, and
+what a failed one means, is the sweep's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field, replace
+
+from git_replicate.capture.config import load_settings
+from git_replicate.core.errors import ReplicateError
+from git_replicate.core.names import run_ref
+from git_replicate.core.record import Code, Document, Record
+from git_replicate.core.sweep import planned_of
+from git_replicate.execution.conclude import conclude_run, outcome_of
+from git_replicate.execution.isolation import Worktree, reuse, worktree
+from git_replicate.execution.plan import Request
+from git_replicate.execution.prepare import Place
+from git_replicate.execution.recover import LiveRun, live_runs
+from git_replicate.execution.replay import furnish, inside
+from git_replicate.execution.run import run_at
+from git_replicate.git.config import read_config
+from git_replicate.git.opening import find_layout, repository_at
+from git_replicate.git.repository import Oid, Repository
+from git_replicate.store.store import read_run
+
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A run to be carried out."""
+
+    directory: str
+    """A folder of a worktree of the repository: the command runs in the same folder of a checkout."""
+    code: Code
+    request: Request
+    sweep: Document
+    """The record's `[sweep]` table, with trial and point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a task; without a record nothing ran, and `problem` says why."""
+
+    record: Record | None
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class _Bench:
+    """What a process keeps from one task to the next."""
+
+    held: Worktree
+    place: Place
+    inner: Place
+    code: Code
+    used: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+_benches: dict[str, tuple[_Bench, contextlib.ExitStack]] = {}
+"""By directory: one at a time, so that a process never holds more than one checkout."""
+
+
+def run_trial(task: Task) -> Ended:
+    """Carry a task out, in a checkout of its snapshot."""
+    try:
+        bench = _bench(task)
+        bench.warnings.clear()
+        record = _run(bench, task)
+        return Ended(record, tuple(dict.fromkeys(bench.warnings)))
+    except (ReplicateError, OSError) as error:
+        _leave()
+        hint = error.hint if isinstance(error, ReplicateError) else "df -h .git"
+        return Ended(None, problem=str(error), hint=hint)
+
+
+def take_over(task: Task) -> Ended:
+    """Carry on where somebody else may have begun: conclude the run there is once it ends, or carry the task out."""
+    try:
+        repo = repository_at(find_layout(task.directory))
+        live = left_run(repo, task)
+        if live is None:
+            return run_trial(task)
+        while os.path.isdir(live.spool.folder) and live.spool.alive() != "none":
+            time.sleep(_LOOK_SECONDS)
+        if os.path.isdir(live.spool.folder):
+            ended = conclude_run(repo, live.spool, outcome=outcome_of(live.spool))
+            return Ended(ended.record, ended.notices)
+        return Ended(read_run(repo, run_ref(live.record.experiment, live.record.id)).record)
+    except (ReplicateError, OSError) as error:
+        return Ended(None, problem=str(error), hint="git replicate recover")
+
+
+def left_run(repo: Repository, task: Task) -> LiveRun | None:
+    """The run of this very task that somebody began and nobody has concluded."""
+    for run in live_runs(repo):
+        table = run.record.sweep
+        if table.get("id") != task.sweep["id"] or planned_of(table) != planned_of(task.sweep):
+            continue
+        if task.request.seed is None or run.record.seeds.run == task.request.seed:
+            return run
+    return None
+
+
+def _bench(task: Task) -> _Bench:
+    """The checkout for a task: the one held, or a new one where that is of another snapshot."""
+    known = _benches.get(task.directory)
+    if known is not None and known[0].code == task.code:
+        return known[0]
+    _leave()
+    layout = find_layout(task.directory)
+    config = read_config(layout)
+    warnings: list[str] = []
+    place = Place(repository_at(layout), config, load_settings(layout, config), _silent, warnings.append)
+    stack = contextlib.ExitStack()
+    held = stack.enter_context(worktree(layout, Oid(task.code.snapshot), task.code))
+    bench = _Bench(held, place, inside(place, held, layout.prefix), task.code, warnings=warnings)
+    _benches[task.directory] = bench, stack
+    return bench
+
+
+def _silent(line: str) -> None:
+    """What a run would say of itself is said by the sweep."""
+
+
+@atexit.register
+def _leave() -> None:
+    """Let go of the checkouts held."""
+    while _benches:
+        _, (_, stack) = _benches.popitem()
+        stack.close()
+
+
+def _run(bench: _Bench, task: Task) -> Record:
+    held, request = bench.held, task.request
+    if bench.used:
+        reuse(held, Oid(task.code.snapshot), task.code)
+    bench.used = True
+    site, links = furnish(held, bench.inner, request, os.environ, task.code)
+    site = replace(site, sweep=task.sweep)
+    return run_at(site, request, bench.inner, held, links).record
