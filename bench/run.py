@@ -5,6 +5,7 @@ Nothing is asserted: a shared machine is too noisy for that. Every figure goes w
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -107,6 +108,8 @@ def show(figures: dict[str, float], name: str, ours: list[float], bare_name: str
 
 
 def main() -> None:
+    # An installed package is compiled; a checkout may not be, where Python is told to write no bytecode.
+    compileall.compile_dir(TOP / "git_replicate", quiet=1)
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder))
     history = json.loads(HISTORY.read_text()) if HISTORY.exists() else []

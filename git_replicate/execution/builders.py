@@ -120,24 +120,30 @@ def build(recipe: Recipe, shop: Workshop) -> None:
             raise BuildError("build the environment: uv.lock can only be read by uv", "pip install uv")
         python = ("--python", recipe.python) if recipe.python else ()
         return shop.run((*uv, "sync", "--frozen", *python), {"UV_PROJECT_ENVIRONMENT": shop.prefix})
-    _venv(recipe, shop, uv)
+    base = _venv(recipe, shop, uv)
     if recipe.kind == "packages":
-        _install(recipe, shop, uv, recipe.requirements)
-        if not uv:
+        _install(recipe, shop, uv, recipe.requirements, base)
+        if not uv and not base:
             _remove_seeded(recipe, shop)
         return None
     words = ("-e", ".") if recipe.source == "pyproject.toml" else ("-r", recipe.source)
-    return shop.run((*_pip(shop, uv), *words))
+    return shop.run((*_pip(shop, uv, base), *words))
 
 
-def _pip(shop: Workshop, uv: Sequence[str]) -> tuple[str, ...]:
+def _pip(shop: Workshop, uv: Sequence[str], base: str = "") -> tuple[str, ...]:
+    """What installs into the environment: uv, else the pip of the interpreter `base`, else the environment's own."""
     if uv:
         return (*uv, "pip", "install", "--python", shop.python)
-    return (shop.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input")
+    pip = (base, "-m", "pip", "--python", shop.python) if base else (shop.python, "-m", "pip")
+    return (*pip, "install", "--disable-pip-version-check", "--no-input")
 
 
-def _venv(recipe: Recipe, shop: Workshop, uv: Sequence[str]) -> None:
-    """A virtual environment of the wanted version, or of another patch release of it."""
+def _venv(recipe: Recipe, shop: Workshop, uv: Sequence[str]) -> str:
+    """A virtual environment of the wanted version, or of another patch release of it.
+
+    The answer is the interpreter whose pip installs into it; "" if uv does, or a pip of its own, which takes seconds
+    to put there.
+    """
     minor = ".".join(recipe.python.split(".")[:2])
     exact = bool(re.fullmatch(r"\d+\.\d+\.\S+", recipe.python))
     if uv:
@@ -145,13 +151,21 @@ def _venv(recipe: Recipe, shop: Workshop, uv: Sequence[str]) -> None:
         for wanted in dict.fromkeys((recipe.python, minor) if exact else (recipe.python,)):
             request = ("--python", f"{name}{wanted}") if wanted else ()
             if shop.attempt((*uv, "venv", "--no-project", "--clear", *request, shop.prefix))[0] == 0:
-                return None
+                return ""
     else:
         base = _find_python(recipe.python, minor, exact, recipe.implementation, shop.environ)
         if base:
-            return shop.run((base, "-m", "venv", shop.prefix))
+            serves = _serves_others(base, shop.environ)
+            shop.run((base, "-m", "venv", *(("--without-pip",) if serves else ()), shop.prefix))
+            return base if serves else ""
     hint = "its log: " + shop.log if uv else "pip install uv (it fetches the Python that is wanted), or install it"
     raise BuildError(f"build the environment: there is no Python {recipe.python} here", hint)
+
+
+def _serves_others(python: str, environ: Mapping[str, str]) -> bool:
+    """Whether an interpreter has a pip that installs for another one: `pip --python`, since 22.3."""
+    version = re.match(r"(\d+)\.(\d+)", installed(python, environ).get("pip", ""))
+    return version is not None and (int(version[1]), int(version[2])) >= (22, 3)
 
 
 def _find_python(wanted: str, minor: str, exact: bool, implementation: str, environ: Mapping[str, str]) -> str:
@@ -177,11 +191,11 @@ def _find_python(wanted: str, minor: str, exact: bool, implementation: str, envi
     return second
 
 
-def _install(recipe: Recipe, shop: Workshop, uv: Sequence[str], wanted: Sequence[Requirement]) -> None:
+def _install(recipe: Recipe, shop: Workshop, uv: Sequence[str], wanted: Sequence[Requirement], base: str = "") -> None:
     """Exactly these distributions, nothing that they depend on; then what is installed in place."""
     options = [word for index in recipe.indexes for word in ("--index" if uv else "--extra-index-url", index)]
     options += ["--index-strategy", "unsafe-first-match"] if uv and recipe.indexes else []
-    words = (*_pip(shop, uv), "--no-deps", *options)
+    words = (*_pip(shop, uv, base), "--no-deps", *options)
     backend = next((item.backend for item in wanted if item.backend), "") if uv and not recipe.indexes else ""
     # pip wants hashes for all of a list or for none.
     groups = [wanted] if uv else [[r for r in wanted if r.hashes], [r for r in wanted if not r.hashes]]
@@ -199,7 +213,7 @@ def _install(recipe: Recipe, shop: Workshop, uv: Sequence[str], wanted: Sequence
                 raise UnavailableError(missing, shop.hint)
             raise BuildError(f"build the environment: {telling(output)}", shop.hint)
     for folder in recipe.editable:
-        shop.run((*_pip(shop, uv), "--no-deps", "-e", os.path.join(shop.top, folder)))
+        shop.run((*_pip(shop, uv, base), "--no-deps", "-e", os.path.join(shop.top, folder)))
 
 
 def _line(requirement: Requirement) -> str:

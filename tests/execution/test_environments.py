@@ -94,6 +94,16 @@ def test_the_recorded_versions_are_built_once(repo: GitRepo, offline: dict[str, 
     assert (Path(built.prefix) / "bin" / "alpha").read_text().count(f"{built.prefix}/bin/python") == 1
 
 
+def test_an_interpreter_without_a_pip_for_others_gives_the_environment_one_of_its_own(
+    repo: GitRepo, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builders, "find_uv", lambda environ: ())
+    monkeypatch.setattr(builders, "_serves_others", lambda python, environ: False)
+    environ = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+    built = build(repo, record({"alpha": "1.0"}), environ)
+    assert builders.installed(built.python, environ) == {"alpha": "1.0"}
+
+
 def test_all_that_cannot_be_had_is_told_at_once(repo: GitRepo, offline: dict[str, str]) -> None:
     with pytest.raises(UnavailableError) as raised:
         build(repo, record({"alpha": "9.9", "beta": "0.5", "gamma": "1"}), offline)
