@@ -55,6 +55,7 @@ def conclude_run(
     outcome: Outcome | None,
     status: Status | None = None,
     scan: EndScan | None = None,
+    notes: bool = True,
 ) -> Ended:
     """Store the end of a run and, once that has succeeded, let its spool go.
 
@@ -86,7 +87,8 @@ def conclude_run(
         remember_tree(repo.layout, record.code.tree, run_ref(record.experiment, record.id))
     remember_written(repo, record.id, scan.written if scan else ())
     spool.remove()
-    write_notes(repo)
+    if notes:
+        write_notes(repo)
     return Ended(record, plan, (*notices, *warnings))
 
 

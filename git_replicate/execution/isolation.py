@@ -26,11 +26,14 @@ from git_replicate.execution.site import FILES_FOLDER, Site
 from git_replicate.execution.spool import spool_root
 from git_replicate.git.checkout import (
     Checkout,
+    Differences,
     added_files,
     clean,
     create_checkout,
+    differences,
     gitlinks,
     nested_layout,
+    stamp,
     switch,
 )  # fmt: skip
 from git_replicate.git.opening import repository_at, state_dir
@@ -47,6 +50,10 @@ class Worktree:
     origin: Layout
     lock: int
     smudge: bool = True
+    stamp: tuple[object, ...] = ()
+    """What says that nobody has worked in it with git since it was made, or made again."""
+    nested: bool = False
+    """Whether submodules are in it."""
 
     @property
     def top(self) -> str:
@@ -66,7 +73,7 @@ def worktree(origin: Layout, commit: Oid, code: Code, *, smudge: bool = True) ->
     folder, lock = _new_folder(root)
     try:
         checkout = create_checkout(origin, folder, commit, smudge=smudge)
-        found = Worktree(checkout, origin, lock, smudge)
+        found = Worktree(checkout, origin, lock, smudge, stamp(checkout))
         _submodules(found, code)
         yield found
     finally:
@@ -89,14 +96,19 @@ def _new_folder(root: str) -> tuple[str, int]:
 
 def reuse(held: Worktree, commit: Oid, code: Code) -> None:
     """Make a held checkout that of the next run: nothing of the last one stays."""
+    same = stamp(held.checkout) == held.stamp and str(held.stamp[0]).strip() == commit
+    if not same:
+        switch(held.checkout, commit, smudge=held.smudge)
     clean(held.checkout)
-    switch(held.checkout, commit, smudge=held.smudge)
-    _submodules(held, code)
+    if not same or held.nested:
+        _submodules(held, code)
+    held.stamp = stamp(held.checkout)
 
 
 def _submodules(held: Worktree, code: Code) -> None:
     """Submodules at the commits that ran, from the repositories that are here; `GitError` where one lacks it."""
     snapshots = {sub.path: sub.snapshot for sub in code.submodules if sub.snapshot}
+    held.nested = False
     for number, (path, commit) in enumerate(gitlinks(held.checkout)):
         inner = nested_layout(os.path.join(held.origin.top or "", path))
         if inner is None:
@@ -106,6 +118,7 @@ def _submodules(held: Worktree, code: Code) -> None:
             raise ReplicateError(
                 f"submodule {path}: commit {wanted[:12]} is not here", f"git -C {path} fetch origin {wanted}"
             )
+        held.nested = True
         folder = os.path.join(held.checkout.folder, f"nested-{number}")
         shutil.rmtree(folder, ignore_errors=True)
         os.mkdir(folder)
@@ -145,11 +158,16 @@ def isolated_environment(environ: Mapping[str, str], site: Site) -> dict[str, st
     return env
 
 
-def left_behind(held: Worktree, links: Sequence[str]) -> tuple[WrittenFile, ...]:
+def look(held: Worktree) -> Differences:
+    """What a run left in the checkout, in one look."""
+    return differences(held.checkout)
+
+
+def left_behind(held: Worktree, seen: Differences, links: Sequence[str]) -> tuple[WrittenFile, ...]:
     """Every file that the run wrote into the checkout, ignored ones too."""
     linked = set(links)
     found = []
-    for path in added_files(held.checkout):
+    for path in added_files(held.checkout, seen):
         whole = os.path.join(held.top, path)
         if path in linked or _is_compiled(path) or not os.path.isfile(whole):
             continue
@@ -168,15 +186,18 @@ def _is_compiled(path: str) -> bool:
     return path.endswith((".pyc", ".pyo")) or "__pycache__" in path.split("/")
 
 
-def settle(origin: Layout, folder: str, keep: Iterable[str] = ()) -> None:
-    """Move what a run left in a checkout to the files of that run; `keep` names what its record holds already."""
+def settle(origin: Layout, folder: str, keep: Iterable[str] = (), seen: Differences | None = None) -> None:
+    """Move what a run left in a checkout to the files of that run.
+
+    keep: names what its record holds already; seen: what there is, if somebody has looked.
+    """
     run = _read_owner(folder)
     top = os.path.join(folder, "tree")
     if not run or not os.path.isfile(os.path.join(folder, "git", "index")):
         return
     checkout = Checkout(folder, replace(origin, git_dir=os.path.join(folder, "git"), top=top, prefix=""))
     kept = set(keep)
-    for path in added_files(checkout):
+    for path in added_files(checkout, seen):
         whole = os.path.join(top, path)
         if path in kept or os.path.islink(whole) or _is_compiled(path):
             continue

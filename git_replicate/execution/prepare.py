@@ -130,10 +130,7 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
     spool, missing = _make_spool(place, run, strict=request.strict)
     if missing:
         place = replace(place, warn=lambda line: None)  # one warning says it all
-    snapshot, code = _snapshot(place, spool, strict=request.strict)
-    if site is not None and snapshot is not None:
-        code = site.code
-        snapshot = replace(snapshot, commit=Oid(code.snapshot), tree=Oid(code.tree))
+    snapshot, code = _checked_out(place, spool, site) if site else _snapshot(place, spool, strict=request.strict)
     record = _record(request, place, captured, run, now)
     record = replace(record, code=code, missing=(*missing, *captured.doubts))
     if site is not None:
@@ -308,6 +305,14 @@ def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | N
         submodules=snapshot.submodules,
         left_out=snapshot.left_out,
     )
+
+
+def _checked_out(place: Place, spool: Spool, site: Site) -> tuple[Snapshot, Code]:
+    """The code of a checkout, which is known; only submodules need the scan, for what the run changes in them."""
+    code = site.code
+    if site.nested:
+        take_snapshot(place.repository, place.settings.snapshot, scratch=spool.folder)
+    return Snapshot(Oid(code.snapshot), Oid(code.tree), Oid(code.base) if code.base else None, None, code.dirty), code
 
 
 def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:

@@ -91,7 +91,7 @@ def furnish(
     links = link_paths(held, (*settings.data.paths, *request.data, *named, *settings.isolated.link))
     directory = os.path.normpath(os.path.join(held.top, prefix))
     os.makedirs(directory, exist_ok=True)
-    site = Site(held.origin.top or "", held.top, directory, environ, code, lock=held.lock)
+    site = Site(held.origin.top or "", held.top, directory, environ, code, nested=held.nested, lock=held.lock)
     _say_what_is_missing(site, request.command, place)
     return site, links
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_replicate.core.errors import GitError, StorageError
+from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.attempts import Earlier, find_earlier
 from git_replicate.execution.conclude import conclude_run, with_outcome
@@ -28,6 +29,7 @@ from git_replicate.store.snapshot import EndScan, scan_end
 
 if TYPE_CHECKING:
     from git_replicate.execution.isolation import Worktree
+    from git_replicate.git.checkout import Differences
 
 
 class Ran(NamedTuple):
@@ -42,30 +44,53 @@ def start_run(request: Request, place: Place, job: JobStart | None = None) -> in
     return _run(prepare(request, place, _earlier(request, place, job)), place, job).outcome.shell_code
 
 
-def run_at(site: Site, request: Request, place: Place, held: Worktree, links: Sequence[str]) -> Ran:
+def run_at(
+    site: Site, request: Request, place: Place, held: Worktree, links: Sequence[str], *, batch: bool = False
+) -> Ran:
     """Record and run a command in a checkout; `place` is the repository as seen from there.
 
-    What it wrote and no record keeps is moved out of the checkout.
+    What it wrote and no record keeps is moved out of the checkout. batch: notes are written by whoever has many runs.
     """
-    from git_replicate.execution.isolation import isolated_environment, left_behind, moved, settle
+    from git_replicate.execution.isolation import isolated_environment, settle
 
     prepared = prepare(request, place, site=site)
     held.note_run(prepared.record.id)
     prepared = replace(prepared, environment=isolated_environment(prepared.environment, site))
+    seen: list[Differences] = []
 
     def scan() -> EndScan | None:
-        seen = _scan(prepared, place)
-        wrote = moved(left_behind(held, links), prepared.record.id)
-        return EndScan(seen.changed if seen else (), wrote)
+        return _scan_checkout(prepared, place, held, links, seen)
 
-    ran = _run(prepared, place, None, scan=scan)
+    ran = _run(prepared, place, None, scan=scan, notes=not batch)
     kept = [path for path, output in ran.record.outputs.items() if output.kept != "no"]
-    settle(held.origin, held.checkout.folder, kept)
+    settle(held.origin, held.checkout.folder, kept, next(iter(seen), None))
     return ran
 
 
+def _scan_checkout(
+    prepared: Prepared, place: Place, held: Worktree, links: Sequence[str], found: list[Differences]
+) -> EndScan | None:
+    """What the run left in its checkout; what was found goes into `found`, so that nobody need look again."""
+    from git_replicate.execution.isolation import left_behind, look, moved
+
+    try:
+        found.append(look(held))
+    except (GitError, OSError) as error:
+        place.warn(f"what changed during the run is not known: {error}")
+        return None
+    changed = tuple(quote_path(os.fsencode(path)) for path in found[0].changed)
+    if held.nested and (seen := _scan(prepared, place)):
+        changed = tuple(sorted({*changed, *seen.changed}))
+    return EndScan(changed, moved(left_behind(held, found[0], links), prepared.record.id))
+
+
 def _run(
-    prepared: Prepared, place: Place, job: JobStart | None, scan: Callable[[], EndScan | None] | None = None
+    prepared: Prepared,
+    place: Place,
+    job: JobStart | None,
+    scan: Callable[[], EndScan | None] | None = None,
+    *,
+    notes: bool = True,
 ) -> Ran:
     """Launch what is prepared, and record its end."""
     record = prepared.record
@@ -74,7 +99,7 @@ def _run(
         announce(job, JobRun(prepared.name, job.attempt, time.time(), seeds.run, seeds.python_hash))
     place.say(f"run {prepared.name}" + (f" attempt {record.attempts}" if record.attempts > 1 else ""))
     outcome = launch(prepared.command, env=prepared.environment, directory=prepared.directory, spool=prepared.spool)
-    record = _conclude(prepared, place, outcome, scan)
+    record = _conclude(prepared, place, outcome, scan, notes=notes)
     place.say(f"run {prepared.name} {describe_outcome(record)}")
     return Ran(record, outcome)
 
@@ -92,11 +117,13 @@ def open_session(request: Request, place: Place) -> Record:
     return prepare(request, place).record
 
 
-def _conclude(prepared: Prepared, place: Place, outcome: Outcome, scan: Callable[[], EndScan | None] | None) -> Record:
+def _conclude(
+    prepared: Prepared, place: Place, outcome: Outcome, scan: Callable[[], EndScan | None] | None, *, notes: bool
+) -> Record:
     """Record how the command ended; whatever cannot be stored is said, and waits in the spool."""
     seen = scan() if scan else _scan(prepared, place)
     try:
-        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=seen)
+        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=seen, notes=notes)
     except (GitError, StorageError, OSError) as error:
         place.warn(f"the run is kept in {prepared.spool.folder} ({error}); to store it: git replicate recover")
         return with_outcome(prepared.record, prepared.plan, outcome)

@@ -33,6 +33,8 @@ class Site:
     """The programs that stand for others: those of an environment that was built."""
     hybrid: Mapping[str, Any] = field(default_factory=dict)
     """What the run takes from another than the one that it is a rerun of."""
+    nested: bool = False
+    """Whether there are submodules in the checkout."""
     lock: int = -1
     """Descriptor that marks the checkout as in use."""
 

@@ -148,4 +148,4 @@ def _run(bench: _Bench, task: Task) -> Record:
     bench.used = True
     site, links = furnish(held, bench.inner, request, os.environ, task.code)
     site = replace(site, sweep=task.sweep)
-    return run_at(site, request, bench.inner, held, links).record
+    return run_at(site, request, bench.inner, held, links, batch=True).record

@@ -63,6 +63,15 @@ def switch(checkout: Checkout, commit: Oid, *, smudge: bool = True) -> None:
     _git(checkout).run("check out the code", "read-tree", "--reset", "-u", commit, config=_WHOLE, variables=variables)
 
 
+def stamp(checkout: Checkout) -> tuple[object, ...]:
+    """What tells whether somebody has worked in the checkout with git: HEAD's text, and which file the index is."""
+    folder = checkout.layout.git_dir
+    with open(os.path.join(folder, "HEAD"), encoding="utf-8", errors="surrogateescape") as file:
+        head = file.read()
+    index = os.stat(os.path.join(folder, "index"))
+    return head, index.st_ino, index.st_size, index.st_mtime_ns
+
+
 def _git(checkout: Checkout) -> Git:
     layout = checkout.layout
     return Git(
@@ -92,24 +101,47 @@ def nested_layout(folder: str) -> Layout | None:
         os.environ.update(hidden)
 
 
-def added_files(checkout: Checkout) -> list[str]:
-    """Every file, link or empty folder's content that is not of the commit, ignored ones too; relative to the top."""
-    git = _git(checkout)
-    listed = git.run("list what was added", "ls-files", "--others", "-z").stdout
-    found = {os.fsdecode(path).rstrip("/") for path in listed.split(b"\0") if path}
-    changed = git.run("list what was changed", "diff-files", "--name-only", "-z", "--ignore-submodules=all").stdout
-    found.update(os.fsdecode(path) for path in changed.split(b"\0") if path)
-    return sorted(path for path in found if os.path.lexists(os.path.join(checkout.top, path)))
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """How the files of a checkout differ from its commit: paths relative to the top, sorted."""
+
+    added: tuple[str, ...] = ()
+    """What is not of the commit, ignored or not; another repository's folder, or any if asked for, ends in a slash."""
+    changed: tuple[str, ...] = ()
+    """Files of the commit that have other content, or are gone."""
+
+
+def differences(checkout: Checkout, *, folders: bool = False) -> Differences:
+    """What one look at the files finds; `folders`: whole folders as one, empty ones too."""
+    words = ("ls-files", "-t", "--others", "--modified", "--deleted", "-z")
+    listed = _git(checkout).run("list what was changed", *words, *(["--directory"] if folders else []))
+    added: list[str] = []
+    changed: set[str] = set()
+    for line in os.fsdecode(listed.stdout).split("\0"):
+        tag, _, path = line.partition(" ")
+        if tag == "?":
+            added.append(path)
+        elif path and not os.path.lexists(os.path.join(checkout.top, path, ".git")):
+            changed.add(path)
+    return Differences(tuple(sorted(added)), tuple(sorted(changed)))
+
+
+def added_files(checkout: Checkout, seen: Differences | None = None) -> list[str]:
+    """Every file and link that is not the commit's, ignored ones too; relative to the top."""
+    seen = seen or differences(checkout)
+    paths = {path.rstrip("/") for path in (*seen.added, *seen.changed)}
+    return sorted(path for path in paths if os.path.lexists(os.path.join(checkout.top, path)))
 
 
 def clean(checkout: Checkout) -> None:
     """Remove all that is not of the commit, and bring back what was changed; links are removed, not followed."""
-    for path in added_files(checkout):
+    seen = differences(checkout, folders=True)
+    for path in added_files(checkout, seen):
         _unlink(os.path.join(checkout.top, path))
-    head = os.path.join(checkout.layout.git_dir, "HEAD")
-    with open(head, encoding="utf-8") as file:
-        switch(checkout, Oid(file.read().strip()))
-    _drop_empty(checkout.top)
+    if seen.changed:
+        head = os.path.join(checkout.layout.git_dir, "HEAD")
+        with open(head, encoding="utf-8") as file:
+            switch(checkout, Oid(file.read().strip()))
 
 
 def _unlink(path: str) -> None:
@@ -120,10 +152,3 @@ def _unlink(path: str) -> None:
         shutil.rmtree(path)
     else:
         os.unlink(path)
-
-
-def _drop_empty(top: str) -> None:
-    """Empty folders: git has none, so a run made them."""
-    for folder, _, _ in os.walk(top, topdown=False):
-        if folder != top and not os.listdir(folder):
-            os.rmdir(folder)

@@ -72,3 +72,34 @@ def test_resuming_does_what_is_missing_and_retries_what_failed(program: GitRepo)
     nothing = replicate("sweep", "--resume", "latest", cwd=program.top)
     assert nothing.returncode == 0
     assert len(records(program)) == 4
+
+
+def test_nothing_of_one_run_is_seen_by_the_next_in_its_checkout(repo: GitRepo) -> None:
+    repo.write(".gitignore", "*.log\n")
+    repo.write("kept/file", "as committed\n")
+    repo.write(
+        "train.py",
+        "import os, subprocess\n"
+        "found = sorted(os.path.join(d, f) for d, _, files in os.walk('.') for f in files if '__pycache__' not in d)\n"
+        "print('files:', len(found))\nprint('dirs:', sum(1 for d, _, _ in os.walk('.') if '__pycache__' not in d))\n"
+        "print('length:', os.path.getsize('kept/file'))\n"
+        "print('status:', len(subprocess.check_output(['git', 'status', '--porcelain']).splitlines()))\n"
+        "os.makedirs('empty/deep')\n"
+        "open('x.log', 'w').write('x')\n"
+        "open('kept/file', 'a').write('more')\n"
+        "os.chmod('train.py', 0o755)\n"
+        "os.remove('README')\n"
+        "subprocess.check_call(['git', 'add', '-A'])\n"
+        "subprocess.check_call(['git', 'commit', '-q', '-m', 'of the run'])\n",
+    )
+    repo.commit()
+    done = replicate("sweep", "-p", "x=1..3", "--", sys.executable, "train.py", "{x}", cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    runs = records(repo)
+    assert len(runs) == 3
+    assert len({str(sorted(r["metrics"].items())) for r in runs}) == 1
+    assert set(runs[0]["metrics"]) == {"files", "dirs", "length", "status"}
+    assert runs[0]["metrics"]["status"] == 0
+    for run in runs:
+        moved = {entry["path"]: entry["moved_to"] for entry in run["files"]}
+        assert (repo.top / ".git" / moved["x.log"]).read_text() == "x"
