@@ -69,11 +69,18 @@ def _search(top: str) -> list[str]:
     return found
 
 
-def read_event_files(paths: Sequence[str], *, top: str, since: float | None = None) -> tuple[Curves, list[str]]:
+def read_event_files(
+    paths: Sequence[str],
+    *,
+    top: str,
+    since: float | None = None,
+    seen: Mapping[str, Mapping[str, list[Scalar]]] | None = None,
+) -> tuple[Curves, list[str]]:
     """The curves in these files, and notices of what could not be read.
 
     A point's time is in seconds since the run's start; a writer's clock that says something else altogether gives
-    points without a time.
+    points without a time. `seen`: folder to tag to points that a writer was seen to be given. They count instead of
+    the files', which lack what a writer had not written yet when it was killed, and are rounded to 32 bits.
     """
     folders: dict[str, dict[str, list[Scalar]]] = {}
     notices: list[str] = []
@@ -91,7 +98,15 @@ def read_event_files(paths: Sequence[str], *, top: str, since: float | None = No
             file.problem = error.strerror or str(error)
         if file.problem:
             notices.append(f"metrics {shown}: {file.problem}")
+    _put_seen(folders, seen or {})
     return _united(folders, since), notices
+
+
+def _put_seen(folders: dict[str, dict[str, list[Scalar]]], seen: Mapping[str, Mapping[str, list[Scalar]]]) -> None:
+    known = {os.path.realpath(folder): folder for folder in folders}
+    for folder, tags in seen.items():
+        local = folder if os.path.isabs(folder) else os.path.join("/", folder)  # gs://bucket/runs
+        folders.setdefault(known.get(os.path.realpath(local), local), {}).update(tags)
 
 
 def _forget(tags: dict[str, list[Scalar]], step: int) -> None:

@@ -19,6 +19,7 @@ from git_replicate.capture.metrics import OutputMetrics
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
 from git_replicate.capture.probe_report import PROBE_FOLDER, read_report
 from git_replicate.capture.tensorboard import SOURCE, find_event_files, is_event_file, read_event_files
+from git_replicate.capture.tracked import Tracked, read_points, trackers_of
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
@@ -67,7 +68,9 @@ def conclude_run(
     metrics, log, cut, notices = _read_output(spool, plan, record)
     record = with_outcome(record, plan, outcome, status)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
-    record, warnings = with_report(record, read_report(spool.path(PROBE_FOLDER)))
+    report = read_report(spool.path(PROBE_FOLDER))
+    record, warnings = with_report(record, report)
+    record = replace(record, trackers=trackers_of(report, plan.top) or record.trackers)
     if scan is not None:
         changed = tuple(sorted({*record.code.changed_during_run, *scan.changed}))
         written = {file.path: file for file in (*record.files, *scan.written)}
@@ -211,9 +214,10 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
     notices: list[str] = [*found.notices()]
     since = record.started.timestamp() if record.started else None
     declared = find_metrics_files(plan.metrics, plan.top)
-    events, lines = _event_curves(plan, declared, since)
+    tracked = read_points(spool.path(PROBE_FOLDER), since=since)
+    events, lines = _event_curves(plan, declared, since, tracked)
     notices += lines
-    sources = [(SOURCE, events)]
+    sources = [*tracked.sources, (SOURCE, events)]
     for path in declared:
         if is_event_file(path):
             continue
@@ -231,12 +235,14 @@ def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byt
     return merged, log.data, log.cut, notices
 
 
-def _event_curves(plan: Plan, declared: Sequence[str], since: float | None) -> tuple[Curves, list[str]]:
+def _event_curves(
+    plan: Plan, declared: Sequence[str], since: float | None, tracked: Tracked
+) -> tuple[Curves, list[str]]:
     """The curves that the run wrote for TensorBoard, wherever in the worktree, and notices."""
     known = [os.path.join(plan.top, path) for path in declared if is_event_file(path)]
     found = find_event_files(plan.top, since=since, known=known)
     written = [path for path in found if not is_unwritten(os.path.relpath(path, plan.top), plan.top, plan.before)]
-    return read_event_files(written, top=plan.top, since=since)
+    return read_event_files(written, top=plan.top, since=since, seen=tracked.writers)
 
 
 def _after_earlier(metrics: Metrics, earlier: Curves, record: Record) -> Metrics:
