@@ -20,7 +20,16 @@ from git_replicate.core.errors import UsageError, UserError
 from git_replicate.core.secrets import MASK, is_secret_name, mask_command, mask_text
 from git_replicate.core.settings import NamedData
 
-__all__ = ["Params", "capture_params", "fill_placeholders", "parse_assignment", "placeholders", "program_name"]
+__all__ = [
+    "Params",
+    "assemble_params",
+    "capture_params",
+    "fill_placeholders",
+    "parse_assignment",
+    "placeholders",
+    "program_name",
+    "same_value",
+]
 
 _PLACEHOLDER = re.compile(r"(?<![${])\{(?P<name>[^\W\d][\w.-]*)\}")
 _NAME = re.compile(r"[^\W\d][\w-]*(?:\.[\w-]+)*")
@@ -109,7 +118,7 @@ def capture_params(
         known = guessed.get(name, read.get(name))
         if filled:
             delivered[name] = value
-        elif (name not in guessed and name not in read) or not _same(known, value):
+        elif (name not in guessed and name not in read) or not same_value(known, value):
             unused[name] = value
             warnings.append(_unused(name, value, known, seen=name in guessed or name in read))
     flat = {**read, **guessed, **delivered}
@@ -118,13 +127,23 @@ def capture_params(
         **dict.fromkeys(guessed, "command"),
         **dict.fromkeys(delivered, "requested"),
     }
-    return _assemble(flat, source, unused, warnings)
+    return assemble_params(flat, source, unused, warnings)
 
 
-def _assemble(
-    flat: Mapping[str, Any], source: Mapping[str, str], unused: Mapping[str, Any], warnings: Sequence[str]
+def assemble_params(
+    flat: Mapping[str, Any],
+    source: Mapping[str, str],
+    unused: Mapping[str, Any],
+    warnings: Sequence[str],
+    *,
+    given: Iterable[str] | None = None,
 ) -> Params:
-    """Values that a record can hold, masked, nested, and in an order that is always the same."""
+    """Values that a record can hold, masked, nested, and in an order that is always the same.
+
+    given: the names that the user gave; None: all that are not from a file.
+    """
+    if given is None:
+        given = (name for name, origin in source.items() if origin != "file")
     nulls: list[str] = []
     values = fit({name: _masked(name, value) for name, value in flat.items()}, nulls)
     left: list[str] = []
@@ -132,7 +151,7 @@ def _assemble(
     unread.update(dict.fromkeys(left, "null"))
     return Params(
         values=nest(values),
-        given=tuple(sorted(name for name, origin in source.items() if origin != "file")),
+        given=tuple(sorted(given)),
         null=tuple(sorted(nulls)),
         unused=nest(unread),
         source=dict(sorted(source.items())),
@@ -157,7 +176,7 @@ def _prefixes(name: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 
 
-def _same(known: Any, value: Any) -> bool:
+def same_value(known: Any, value: Any) -> bool:
     if isinstance(known, bool) != isinstance(value, bool):
         return False
     return bool(known == value) or (known != known and value != value)

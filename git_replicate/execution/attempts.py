@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from git_replicate.capture.values import flatten
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
@@ -78,9 +79,20 @@ def difference(repo: Repository, earlier: Earlier, record: Record, data: bytes) 
         if changed:
             more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
             return f"the code has changed since ({', '.join(changed[:_SHOWN])}{more})"
-    if repr(flatten(before.params)) != repr(flatten(now.params)):
+    if repr(_known_at_start(before, before)) != repr(_known_at_start(now, before)):
         return "the params have changed since"
     return "the data have changed since" if earlier.data != data else ""
+
+
+def _known_at_start(record: Record, before: Record) -> dict[str, Any]:
+    """The params that a record has before its command runs, without those of which the run `before` knows better."""
+    seen = {name for name, origin in before.params_source.items() if origin in ("parsed", "api")}
+    passed = {"parsed", "api", "command"} if seen else {"api"}
+    return {
+        name: value
+        for name, value in sorted(flatten(record.params).items())
+        if name not in seen and record.params_source.get(name) not in passed
+    }
 
 
 def _changed(repo: Repository, before: Oid, now: Oid, left_out: tuple[LeftOut, ...]) -> set[str]:

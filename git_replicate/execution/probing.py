@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from git_replicate.capture.parsed_params import read_parsed, with_parsed
 from git_replicate.capture.probe_report import PROBE_FOLDER, ProbeReport
 from git_replicate.core.record import Record, Seeds
 from git_replicate.execution.site import Site
@@ -48,4 +49,5 @@ def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]
     if leaked:
         record = replace(record, code=replace(record.code, leaked=True))
         warnings.append(f"code of your own worktree was loaded instead of the checkout's: {', '.join(leaked[:5])}")
-    return record, warnings
+    record, said = with_parsed(record, read_parsed(report))
+    return record, warnings + said

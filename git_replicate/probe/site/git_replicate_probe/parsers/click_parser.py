@@ -1,0 +1,35 @@
+"""The params that `click` gave to a command's function, those of the groups above it included; `typer` as well."""
+
+from __future__ import annotations
+
+import functools
+
+from git_replicate_probe.params import _TOOLS, is_below
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from git_replicate_probe.params import Params
+
+_GIVEN = ("COMMANDLINE", "ENVIRONMENT", "PROMPT")
+
+
+def install(params: Params, core: Any) -> None:
+    invoke = core.Command.invoke
+
+    @functools.wraps(invoke)
+    def wrapped(self: Any, ctx: Any) -> Any:
+        params.guarded("click", _report, params, ctx)
+        return invoke(self, ctx)
+
+    core.Command.invoke = wrapped
+
+
+def _report(params: Params, ctx: Any) -> None:
+    callback = getattr(ctx.command, "callback", None)
+    if callback is None or is_below(getattr(callback, "__module__", "") or "", _TOOLS):
+        return
+    source = getattr(ctx, "get_parameter_source", lambda name: None)
+    given = [name for name in ctx.params if getattr(source(name), "name", "") in _GIVEN]
+    params.seen("click", dict(ctx.params), given)

@@ -1,0 +1,36 @@
+"""The data class that `tyro.cli` filled; for a plain function nothing is seen, for `tyro` calls it itself."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from git_replicate_probe.params import flat_names, given_in, is_programs_own
+from git_replicate_probe.values import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from git_replicate_probe.params import Params
+
+
+def install(params: Params, module: Any) -> None:
+    cli = module.cli
+
+    @functools.wraps(cli)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        result = cli(*arguments, **named)
+        params.guarded("tyro", _report, params, named.get("args"), result)
+        return result
+
+    module.cli = wrapped
+
+
+def _report(params: Params, words: Any, result: Any) -> None:
+    found = result[0] if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], list) else result
+    is_table = hasattr(found, "__dataclass_fields__") or hasattr(type(found), "model_fields") or isinstance(found, dict)
+    if (is_table or hasattr(found, "__attrs_attrs__")) and is_programs_own(words, sys._getframe(3)):
+        values = plain(found)
+        given = given_in(sys.argv[1:] if words is None else words, flat_names(values))
+        params.seen("tyro", values, given, replaces="argparse")

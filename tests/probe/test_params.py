@@ -1,0 +1,168 @@
+"""Params as argparse parsed them, and what becomes of guesses, files and requests then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_replicate.capture.params import capture_params
+from git_replicate.capture.parsed_params import read_parsed, with_parsed
+from git_replicate.core.names import ExperimentName, RunId
+from git_replicate.core.record import Record, Status
+from tests.probe.running import Observed, observe
+
+PARSER = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--batch-size", type=int, default=32)
+parser.add_argument("--amp", action="store_true")
+"""
+
+
+def parsed(seen: Observed) -> tuple[dict[str, Any], list[str]]:
+    assert (seen.errors, seen.notes("failure")) == ("", [])
+    found = read_parsed(seen.report)
+    return found.values, sorted(found.given)
+
+
+def test_defaults_are_params_and_what_was_given_is_told_from_them(tmp_path: Path) -> None:
+    code = PARSER + "print(parser.parse_args())"
+    seen = observe(tmp_path, code, "--lr", "0.1", "--amp")
+    assert seen.output == "Namespace(lr=0.1, batch_size=32, amp=True)\n"
+    assert parsed(seen) == ({"lr": 0.1, "batch_size": 32, "amp": True}, ["amp", "lr"])
+
+
+def test_subparsers_positionals_known_args_and_functions(tmp_path: Path) -> None:
+    code = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--verbose", action="count", default=0)
+commands = parser.add_subparsers(dest="command")
+train = commands.add_parser("train")
+train.add_argument("model", nargs="?", default="resnet")
+train.add_argument("--model.depth", type=int, default=18)
+train.set_defaults(func=lambda: None)
+args, rest = parser.parse_known_args()
+more = argparse.ArgumentParser()
+more.add_argument("--extra", type=int)
+more.parse_args(rest)
+"""
+    values, given = parsed(
+        observe(tmp_path, code, "--verbose", "--verbose", "train", "--model.depth", "50", "--extra=3")
+    )
+    assert values == {"verbose": 2, "command": "train", "model.depth": 50, "model": "resnet", "extra": 3}
+    assert given == ["command", "extra", "model.depth", "verbose"]
+
+
+def test_values_of_every_type_are_kept_without_addresses(tmp_path: Path) -> None:
+    code = """
+import argparse, dataclasses, datetime, enum, pathlib, sys
+class Color(enum.Enum):
+    RED = 1
+class Kind(str, enum.Enum):
+    FAST = "fast"
+@dataclasses.dataclass
+class Optim:
+    lr: float = 0.5
+    betas: tuple = (0.9, 0.999)
+namespace = argparse.Namespace(
+    color=Color.RED, kind=Kind.FAST, path=pathlib.Path("data"), none=None, big=2**70, many=[1, 2], nan=float("nan"),
+    optim=Optim(), both={"b", "a"}, raw=b"x", made=object(), act=print, day=datetime.date(2024, 1, 2), out=sys.stdin,
+)
+argparse.ArgumentParser().parse_args([], namespace)
+"""
+    values, _ = parsed(observe(tmp_path, code))
+    assert values.pop("nan") != values.get("nan")
+    assert values == {
+        "color": "RED", "kind": "fast", "path": "data", "none": None, "big": 2**70, "many": [1, 2], "optim.lr": 0.5,
+        "optim.betas": [0.9, 0.999], "both": ["a", "b"], "raw": "x", "made": "builtins.object", "act": "builtins.print",
+        "day": "2024-01-02", "out": "<stdin>",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torchlike.torch_main",
+        "import subprocess, sys; subprocess.run([sys.executable, 'inner.py', '--lr', '3'])",
+        "import os, runpy\nif os.fork() == 0: runpy.run_path('inner.py')\nelse: os.wait()",
+    ],
+    ids=["a library's own words", "a child", "a fork"],
+)
+def test_other_parses_than_the_programs_own_are_none_of_its_params(tmp_path: Path, code: str) -> None:
+    library = tmp_path / "lib" / "site-packages" / "torchlike"
+    library.mkdir(parents=True)
+    (library / "__init__.py").touch()
+    (library / "torch_main.py").write_text(PARSER + "parser.parse_args(['--lr', '9'])\n")
+    (tmp_path / "inner.py").write_text(PARSER + "parser.parse_args()\n")
+    code = f"import sys; sys.path.append({str(library.parent)!r})\n{code}"
+    assert parsed(observe(tmp_path, code)) == ({}, [])
+
+
+def test_test_runners_and_ranks_above_the_first_have_no_params(tmp_path: Path) -> None:
+    code = PARSER + "parser.parse_args([])"
+    assert parsed(observe(tmp_path, code, variables={"WORLD_SIZE": "2", "RANK": "1"})) == ({}, [])
+    assert parsed(observe(tmp_path, code, variables={"WORLD_SIZE": "2", "RANK": "0"}))[0]["lr"] == 0.1
+
+
+def test_a_refused_command_line_is_refused_as_ever(tmp_path: Path) -> None:
+    seen = observe(tmp_path, PARSER + "parser.parse_args()", "--lr", "much")
+    assert seen.code == 2
+    assert "argument --lr: invalid float value: 'much'" in seen.errors
+    assert read_parsed(seen.report).parser == ""
+
+
+def record_of(*command: str, requested: dict[str, Any] | None = None, template: tuple[str, ...] = ()) -> Record:
+    found = capture_params(command, requested=requested or {}, template=template)
+    record = Record(
+        RunId("20240102-030405-00000000"), ExperimentName("e"), Status.RUNNING, started=datetime(2024, 1, 2, tzinfo=UTC)
+    )
+    return replace(
+        record, params=found.values, params_given=found.given, params_null=found.null, params_unused=found.unused,
+        params_source=found.source,
+    )  # fmt: skip
+
+
+def seen_by(tmp_path: Path, *arguments: str) -> Any:
+    return read_parsed(observe(tmp_path, PARSER + "parser.parse_args()", *arguments).report)
+
+
+def test_guesses_go_where_a_parser_was_seen(tmp_path: Path) -> None:
+    guessed = record_of("python", "main.py", "--batch", "64", "--amp")
+    assert guessed.params == {"batch": 64, "amp": True}
+    record, warnings = with_parsed(guessed, seen_by(tmp_path, "--batch", "64", "--amp"))
+    assert record.params == {"lr": 0.1, "batch_size": 64, "amp": True}
+    assert record.params_given == ("amp", "batch_size")
+    assert set(record.params_source.values()) == {"parsed"}
+    assert (record.runtime["parser"], warnings) == ("argparse", [])
+
+
+def test_a_request_that_the_program_parsed_otherwise_is_unused(tmp_path: Path) -> None:
+    asked = record_of("python", "main.py", requested={"lr": 0.5, "batch_size": 32})
+    assert asked.params_unused == {"lr": 0.5, "batch_size": 32}
+    record, warnings = with_parsed(asked, seen_by(tmp_path))
+    assert record.params == {"lr": 0.1, "batch_size": 32, "amp": False}
+    assert record.params_unused == {"lr": 0.5}
+    assert warnings == ["-p lr=0.5 has no effect: the program parsed lr = 0.1"]
+
+
+def test_a_request_that_reached_the_program_through_a_placeholder_is_what_was_parsed(tmp_path: Path) -> None:
+    words = ("python", "main.py", "--lr", "1e-3", "--tag", "x")
+    asked = record_of(*words, requested={"lr": 1e-3, "mine": 2}, template=("python", "--lr", "{lr}", "{mine}"))
+    record, warnings = with_parsed(asked, seen_by(tmp_path, "--lr", "1e-3"))
+    assert (record.params["lr"], record.params_source["lr"]) == (0.001, "parsed")
+    assert (record.params["mine"], record.params_source["mine"]) == (2, "requested")
+    assert (record.params_unused, warnings) == ({}, [])
+
+
+def test_secrets_and_nothing_are_recorded_as_such(tmp_path: Path) -> None:
+    code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--api-key')\np.add_argument('--seed')\n"
+    seen = read_parsed(observe(tmp_path, code + "p.parse_args()", "--api-key", "hunter2hunter2").report)
+    record, _ = with_parsed(record_of("python", "main.py"), seen)
+    assert record.params == {"api_key": "***"}
+    assert record.params_null == ("seed",)
