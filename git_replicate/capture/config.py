@@ -33,7 +33,7 @@ VARIABLES: Final[Mapping[str, str]] = {
 }
 """Variables that set a setting, for a job script or one shell. An empty one counts as unset."""
 
-_OTHER_KEYS = frozenset({"oncommit", "remote", "store", "excludedecoration"})
+_OTHER_KEYS = frozenset({"oncommit", "remote", "remoteprefix", "refuseuntested", "store", "excludedecoration"})
 """Keys of `git config replicate.*` that are no settings of a run but belong to other commands."""
 
 

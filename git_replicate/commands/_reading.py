@@ -88,10 +88,12 @@ def present(context: Context, rows: Sequence[Row]) -> None:
         return
     from git_replicate.capture.machine import host
     from git_replicate.execution.recover import live_runs
+    from git_replicate.store.elsewhere import elsewhere
 
     here = {run.record.id: run for run in live_runs(context.repository)}
+    others = elsewhere(context.repository.layout)
     for row in running:
-        if row.get("host") != host():
+        if row.get("host") != host() or row["id"] in others:
             continue
         live = here.get(row["id"])
         if live is None or (live.alive == "none" and not live.session):

@@ -21,6 +21,8 @@ RUNS_PREFIX = "refs/experiments/"
 NOTES_REF = "refs/notes/experiments"
 ANNOTATIONS_REF = "refs/notes/experiments-annotations"
 TRASH_PREFIX = "refs/replicate/trash/"
+REMOTES_PREFIX = "refs/replicate/remotes/"
+"""What was last seen of other repositories' annotations."""
 RESERVED_FOLDER = ".replicate"
 """The folder of a run's tree that holds the record; never part of a snapshot."""
 

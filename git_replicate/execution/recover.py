@@ -22,6 +22,7 @@ from git_replicate.execution.plan import PLAN_FILE, load_plan
 from git_replicate.execution.ranks import RANK_FILE, merge_ranks
 from git_replicate.execution.spool import Alive, Spool, fallback_root, list_spools, spool_root
 from git_replicate.git.repository import Repository
+from git_replicate.store.elsewhere import elsewhere
 from git_replicate.store.notes import write_notes
 from git_replicate.store.store import Parts, finish, list_runs, read_run
 
@@ -102,9 +103,9 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
 
 def _without_spool(repo: Repository, *, dry_run: bool) -> Iterator[Recovered]:
     """Runs of this machine that are `running` in git while nothing is left of them: the machine went down."""
-    spools = {run.record.id for run in live_runs(repo)}
+    known = {run.record.id for run in live_runs(repo)} | elsewhere(repo.layout)
     for run in list_runs(repo):
-        if run.id in spools:
+        if run.id in known:
             continue
         try:
             record = read_run(repo, run.ref).record

@@ -1,11 +1,17 @@
-"""Differences between trees, as git shows them, with no program of the user's or of the tree's run for it."""
+"""What git knows of commits: how trees differ, which commit comes before which, what a line of them adds.
+
+No program of the user's or of a tree's runs for it, and nothing is fetched.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 
 from git_replicate.git.command import Git
-from git_replicate.git.repository import Layout
+from git_replicate.git.repository import Layout, Oid
+
+_OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 
 
 def diff_trees(layout: Layout, first: str, second: str, *, patch: bool, color: bool) -> str:
@@ -15,3 +21,48 @@ def diff_trees(layout: Layout, first: str, second: str, *, patch: bool, color: b
     options = ["--no-ext-diff", "--no-textconv", "--find-renames", f"--color={'always' if color else 'never'}"]
     done = git.run("compare code", "diff-tree", "-r", *options, *kind, first, second, "--")
     return os.fsdecode(done.stdout)
+
+
+def is_ancestor(layout: Layout, first: Oid, second: Oid) -> bool:
+    """Whether the first commit comes before the second, or is it; both must be there."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    done = git.run("compare commits", "merge-base", "--is-ancestor", first, second, accept=(0, 1), variables=_OFFLINE)
+    return done.returncode == 0
+
+
+def added_by(layout: Layout, tips: Iterable[Oid], known: Iterable[Oid]) -> list[tuple[Oid, str]]:
+    """The objects that these commits lead to and the known ones do not: ids, and the paths of trees and blobs."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    stdin = "".join([*(f"{tip}\n" for tip in tips), *(f"^{tip}\n" for tip in known)]).encode()
+    done = git.run(
+        "list what commits add", "rev-list", "--objects", "--exclude-promisor-objects", "--stdin", stdin=stdin,
+        variables=_OFFLINE,
+    )  # fmt: skip
+    lines = (line.partition(" ") for line in os.fsdecode(done.stdout).split("\n") if line)
+    return [(Oid(oid), path) for oid, _, path in lines]
+
+
+def kinds_and_sizes(layout: Layout, names: Sequence[str]) -> list[tuple[str, int]]:
+    """The kind and size in bytes of each object, in the order asked; ("", 0) for one that is not there."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    stdin = b"".join(os.fsencode(name) + b"\n" for name in names)
+    done = git.run(
+        "look at objects", "cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer", stdin=stdin,
+        variables=_OFFLINE,
+    )  # fmt: skip
+    found = []
+    for line in os.fsdecode(done.stdout).split("\n")[: len(names)]:
+        kind, _, size = line.rpartition(" ")
+        found.append((kind, int(size)) if size.isdigit() else ("", 0))
+    return found
+
+
+def subjects(layout: Layout, commits: Sequence[Oid]) -> list[str]:
+    """Short id and subject of each commit, in the order asked."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    stdin = "".join(f"{commit}\n" for commit in commits).encode()
+    done = git.run(
+        "describe commits", "log", "--no-walk=unsorted", "--no-show-signature", "--no-notes", "--format=%h %s",
+        "--stdin", stdin=stdin, variables=_OFFLINE,
+    )  # fmt: skip
+    return done.stdout.decode(errors="replace").splitlines() if commits else []

@@ -19,8 +19,8 @@ from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.lock import take_turn
 from git_replicate.store.note_tree import Notes, list_notes, put_notes, read_note, tree_of
 
-_LOCK = "annotations.lock"
-_PATIENCE = 20.0
+LOCK = "annotations.lock"
+PATIENCE = 20.0
 """Seconds to wait for the other writers of this machine; then the ref's own compare-and-swap has to do."""
 
 
@@ -36,6 +36,8 @@ class Annotations:
     derived_from: str = ""
     removed: bool = False
     removed_on: str = ""  # RFC 3339, UTC
+    removed_run: str = ""  # `experiment/id` of a removed run, so that a clone that never had it knows it
+    restored: bool = False  # it was removed, and brought back
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def append(
 
     if lines:
         who = (actor[0] or "git replicate", actor[1] or "git-replicate@localhost")
-        with take_turn(os.path.join(state_dir(repo.layout), _LOCK), _PATIENCE):
+        with take_turn(os.path.join(state_dir(repo.layout), LOCK), PATIENCE):
             put_notes(repo, ANNOTATIONS_REF, decide, who=who, when=int(when.timestamp()), message="annotate")
 
 
@@ -108,8 +110,10 @@ def _apply(state: Annotations, time: str, operation: str, value: str) -> Annotat
         return replace(state, tags=state.tags - {value})
     if operation in ("archive", "unarchive"):
         return replace(state, archived=operation == "archive")
-    if operation in ("remove", "restore"):
-        return replace(state, removed=operation == "remove", removed_on=time if operation == "remove" else "")
+    if operation == "remove":
+        return replace(state, removed=True, removed_on=time, removed_run=value, restored=False)
+    if operation == "restore":
+        return replace(state, removed=False, removed_on="", removed_run="", restored=True)
     if operation in ("invalid", "valid"):
         return replace(state, invalid=(value or "invalid") if operation == "invalid" else "")
     if operation == "comment":

@@ -12,7 +12,7 @@ import os
 import sys
 
 from git_replicate.core.errors import GitError, ReplicateError, StorageError
-from git_replicate.core.names import ANNOTATIONS_REF, NOTES_REF, RUNS_PREFIX, TRASH_PREFIX
+from git_replicate.core.names import ANNOTATIONS_REF, NOTES_REF, REMOTES_PREFIX, RUNS_PREFIX, TRASH_PREFIX
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at, state_dir
 from git_replicate.git.packing import Owned, drop_loose, pack_objects, pack_refs
@@ -20,7 +20,7 @@ from git_replicate.git.repository import Repository
 from git_replicate.store.lock import try_lock
 from git_replicate.store.trash import expire
 
-_OURS = Owned((RUNS_PREFIX, TRASH_PREFIX), (NOTES_REF, ANNOTATIONS_REF))
+_OURS = Owned((RUNS_PREFIX, TRASH_PREFIX, REMOTES_PREFIX), (NOTES_REF, ANNOTATIONS_REF))
 _LOCK = "maintenance.lock"
 _SCRATCH = "maintenance.link"
 _PACKS = "packs"

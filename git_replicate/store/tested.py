@@ -15,16 +15,20 @@ from typing import Any
 from git_replicate.core import record as records
 from git_replicate.core.errors import FormatError
 from git_replicate.core.names import RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
+from git_replicate.core.patterns import lazy
 from git_replicate.core.record import Record
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Layout, Repository
 
 _FOLDER = "trees"
+_OID = lazy(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MOST_RUNS = 50
 
 
 def remember_tree(layout: Layout, tree: str, ref: str) -> None:
     """Note that a run tested a tree; failing to is no loss that `hooks install` does not mend."""
+    if not _OID.fullmatch(tree):
+        return  # a record that was fetched may say anything, and this becomes a path
     folder = os.path.join(state_dir(layout), _FOLDER)
     with contextlib.suppress(OSError):
         os.makedirs(folder, exist_ok=True)
@@ -34,7 +38,7 @@ def remember_tree(layout: Layout, tree: str, ref: str) -> None:
 
 def runs_of_tree(layout: Layout, tree: str) -> list[str]:
     """The refs of the runs that tested a tree, oldest first."""
-    path = os.path.join(state_dir(layout), _FOLDER, tree)
+    path = os.path.join(state_dir(layout), _FOLDER, tree if _OID.fullmatch(tree) else "none")
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return [RUNS_PREFIX + line for line in dict.fromkeys(file.read().splitlines()) if line]

@@ -1,7 +1,7 @@
 """Removing runs: a tombstone that every clone honours, and the commits kept for a while to undo it.
 
 The tombstone comes first, then the run's ref goes to the trash. Whoever is killed in between, or gets a tombstone
-from another clone, leaves a ref that `settle` moves.
+from another clone, leaves a ref that `settle` moves; a run that another clone has brought back is moved the other way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _ATTEMPTS = 100
 def remove(repo: Repository, ref: str, *, actor: tuple[str, str]) -> None:
     """Move a run to the trash and leave a tombstone. One that is still running ends in the trash."""
     run = read_run(repo, ref)
-    append(repo, {start_of(repo, run.commit): [Change("remove", _today())]}, actor=actor)
+    name = f"{run.record.experiment}/{run.record.id}"
+    append(repo, {start_of(repo, run.commit): [Change("remove", name)]}, actor=actor)
     _to_trash(repo, run.record.experiment, run.record.id)
 
 
@@ -71,9 +72,34 @@ def settle(repo: Repository) -> list[str]:
     return moved
 
 
+def follow(repo: Repository) -> tuple[list[str], list[str]]:
+    """Do here what was said in other clones; the names of the runs that went to the trash, and of those that left it.
+
+    A run that is in the trash without any word of it (the annotations are gone) stays there.
+    """
+    gone, back = settle(repo), []
+    trash = list_removed(repo)
+    said = read_annotations(repo) if trash else {}
+    for run in trash:
+        with contextlib.suppress(GitError, FormatError, UserError):
+            if said.get(start_of(repo, run.commit), Annotations()).restored:
+                _bring_back(repo, run)
+                back.append(run.name)
+    return gone, back
+
+
+def removed_names(repo: Repository) -> set[str]:
+    """`experiment/id` of the runs that have a tombstone, as far as the tombstones say it."""
+    return {state.removed_run for state in read_annotations(repo).values() if state.removed and state.removed_run}
+
+
 def restore(repo: Repository, run: RunRef, *, actor: tuple[str, str]) -> None:
     """Bring a run back from the trash, and say so in its annotations."""
     append(repo, {start_of(repo, run.commit): [Change("restore")]}, actor=actor)
+    _bring_back(repo, run)
+
+
+def _bring_back(repo: Repository, run: RunRef) -> None:
     target = run_ref(run.experiment, run.id)
     there = repo.read_ref(target)
     updates = [RefUpdate(run.ref, run.commit, None)]
@@ -148,7 +174,3 @@ def _removed_at(state: Annotations) -> float | None:
         return datetime.fromisoformat(state.removed_on).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _today() -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime())

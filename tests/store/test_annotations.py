@@ -76,7 +76,7 @@ def test_sixty_four_who_speak_at_once_are_all_heard(repo: GitRepo, opened: Repos
 
 
 def test_writers_who_cannot_wait_for_each_other_lose_nothing(repo: GitRepo, opened: Repository, start: Oid) -> None:
-    no_lock = f'setattr(annotations, "_PATIENCE", 0) or annotations.annotate(repo, "{start}", tags=[f"t{{i}}"])'
+    no_lock = f'setattr(annotations, "PATIENCE", 0) or annotations.annotate(repo, "{start}", tags=[f"t{{i}}"])'
     done, stderr = race(16, no_lock, repo.top)
     assert (done, stderr) == (16, "")
     assert read_annotations(opened)[start].tags == {f"t{i}" for i in range(16)}

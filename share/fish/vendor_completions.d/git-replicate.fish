@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish sweep log show diff-params diff env collate data outputs rerun why snapshot apply branch annotate rm status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish sweep log show diff-params diff env collate data outputs rerun why snapshot apply branch annotate rm push fetch bundle status recover hooks init
 end
 
 function __git_replicate_uses
@@ -36,6 +36,9 @@ complete -f -c git -n __git_replicate_needs_command -a apply -d 'bring a run\'s 
 complete -f -c git -n __git_replicate_needs_command -a branch -d 'make a branch at a run\'s code'
 complete -f -c git -n __git_replicate_needs_command -a annotate -d 'tag, comment, archive or invalidate a run'
 complete -f -c git -n __git_replicate_needs_command -a rm -d 'remove runs, and bring them back'
+complete -f -c git -n __git_replicate_needs_command -a push -d 'send runs and annotations to another repository'
+complete -f -c git -n __git_replicate_needs_command -a fetch -d 'take runs and annotations from another repository or a bundle'
+complete -f -c git -n __git_replicate_needs_command -a bundle -d 'write runs and annotations to a file, for places without a network'
 complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs of this machine'
 complete -f -c git -n __git_replicate_needs_command -a recover -d 'finalise the runs whose recorder is gone'
 complete -f -c git -n __git_replicate_needs_command -a hooks -d 'install, remove or show the git hooks'
@@ -194,8 +197,29 @@ complete -f -c git -n '__git_replicate_uses annotate' -l superseded-by -x -a '(_
 complete -f -c git -n '__git_replicate_uses annotate' -a '(__git_replicate_runs)'
 
 complete -f -c git -n '__git_replicate_uses rm' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses rm' -l where -x -d 'the runs for which an SQL expression holds'
 complete -f -c git -n '__git_replicate_uses rm' -l undo -d 'bring removed runs back (within 30 days)'
+complete -f -c git -n '__git_replicate_uses rm' -l remote -d 'delete them from the remote as well'
+complete -f -c git -n '__git_replicate_uses rm' -l from -x -d 'the remote that --remote means'
+complete -f -c git -n '__git_replicate_uses rm' -l remote-prefix -x -d 'where runs lie over there, for hosts that take only branches: refs/heads/experiments/'
 complete -f -c git -n '__git_replicate_uses rm' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses push' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses push' -l remote-prefix -x -d 'where runs lie over there, for hosts that take only branches: refs/heads/experiments/'
+complete -f -c git -n '__git_replicate_uses push' -l where -x -d 'only runs for which an SQL expression holds'
+complete -f -c git -n '__git_replicate_uses push' -s n -l dry-run -d 'only say what would be sent'
+complete -f -c git -n '__git_replicate_uses push' -s y -l yes -d 'do not ask before the first push to a remote'
+complete -f -c git -n '__git_replicate_uses push' -a '(__git_replicate_experiments)'
+
+complete -f -c git -n '__git_replicate_uses fetch' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses fetch' -l remote-prefix -x -d 'where runs lie over there, for hosts that take only branches: refs/heads/experiments/'
+complete -f -c git -n '__git_replicate_uses fetch' -l outputs -d 'big outputs as well, by git-lfs'
+complete -f -c git -n '__git_replicate_uses fetch' -a '(__git_replicate_experiments)'
+
+complete -f -c git -n '__git_replicate_uses bundle' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses bundle' -l where -x -d 'only runs for which an SQL expression holds'
+complete -f -c git -n '__git_replicate_uses bundle' -l not -x -d 'leave out what the other side has: a branch, say; repeatable'
+complete -f -c git -n '__git_replicate_uses bundle' -a '(__git_replicate_experiments)'
 
 complete -f -c git -n '__git_replicate_uses status' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses status' -l format -x -a 'text json' -d 'how to print (default: text)'

@@ -1,0 +1,13 @@
+"""Sizes for people."""
+
+from __future__ import annotations
+
+
+def size_text(count: int) -> str:
+    """Bytes in the largest unit that says something, in powers of a thousand: `950 B`, `12.3 kB`."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
