@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seeds", metavar="N", default="", help="run each point with seeds 0 to N-1, or with a list: 3,7,11")
     add("-j", "--jobs", metavar="N", type=_positive, default=1, help="so many runs at the same time (default: 1)")
     add("--resume", metavar="SWEEP", help="do what is missing of a sweep, and again what failed")
+    add("--timeout", metavar="TIME", type=_time, default=0.0, help="end a run that takes longer: 90, 90s, 20m, 2h")
     add("--stop-after", metavar="N", type=_positive, default=0, help="begin no run once N have failed")
     add("--dry-run", action="store_true", help="show the runs, and do none")
     add("-e", "--experiment", metavar="NAME", default="", help="name of the series (default: the script's name)")
@@ -43,6 +44,18 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000000")
     return int(text)
+
+
+def _time(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; try 90s, 20m or 2h")
+    return seconds
 
 
 def _seed_number(text: str) -> int:
@@ -101,6 +114,7 @@ def _new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
             metrics=tuple(from_top(prefix, path) for path in options.metrics),
             tags=tuple(options.tag),
             prepare=options.prepare,
+            timeout=options.timeout,
         ),
     )
 
@@ -178,7 +192,8 @@ def _carry_out(
 ) -> int:
     from git_replicate.execution.engine import LocalEngine
     from git_replicate.execution.prepare import Place
-    from git_replicate.execution.sweep import Job, Listed, carry_out, code_again, take_code
+    from git_replicate.execution.sweep import Job, Listed, carry_out, code_again, take_code, tidy
+    from git_replicate.store.notes import write_notes
 
     console = context.console
     if known is None:
@@ -190,7 +205,16 @@ def _carry_out(
     watcher = Lines(context, sweep, len(missing) + len(begun))
     watcher.say(f"sweep {sweep.id}: {len(missing) + len(begun)} runs")
     with LocalEngine([{}] * max(1, min(options.jobs, len(missing) + len(begun)))) as engine:
-        stopped = carry_out(job, Listed(missing), engine, watcher, stop_after=options.stop_after, begun=begun)
+        stopped = carry_out(
+            job,
+            Listed(missing),
+            engine,
+            watcher,
+            stop_after=options.stop_after,
+            begun=begun,
+            upkeep=lambda: write_notes(context.writer),
+        )
+    tidy(context.writer)
     console.answer(sweep.id)
     return 130 if stopped == "interrupted" else 1 if watcher.failed else 0
 
@@ -219,7 +243,7 @@ class Lines:
         if record is None:
             self.failed += 1
             return
-        self.failed += record.status == "failed"
+        self.failed += record.status in ("failed", "lost")
         point = " ".join(f"{k}={v}" for k, v in planned.point.items())
         self.say(f"{self._done}/{self._total} {record.id} {record.status} {point}")
         for warning in ended.warnings:

@@ -180,6 +180,8 @@ def judge(outcome: Outcome) -> tuple[Status, str]:
     """The status that an outcome means, and the reason in words."""
     if outcome.problem:
         return Status.FAILED, outcome.problem
+    if outcome.pruned:
+        return Status.PRUNED, outcome.pruned
     if outcome.exit_code is None and outcome.signal is None:
         return Status.LOST, "nobody saw the end"
     if outcome.interrupted_by or outcome.signal in ("SIGINT", "SIGTERM"):

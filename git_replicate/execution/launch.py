@@ -28,6 +28,7 @@ from typing import Any
 from git_replicate.capture import machine
 from git_replicate.execution import holder, terminal
 from git_replicate.execution.environment import find_command
+from git_replicate.execution.guard import Guard
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.processes import is_git, is_stopped, peak_memory
 from git_replicate.execution.spool import STREAMS, Spool
@@ -79,8 +80,10 @@ class _Watch:
     taken: bool = False  # what is typed goes to the command
 
 
-def launch(command: Sequence[str], *, env: Mapping[str, str], directory: str, spool: Spool) -> Outcome:
-    """Run a command to its end. Raises before anything runs if there is no such command."""
+def launch(
+    command: Sequence[str], *, env: Mapping[str, str], directory: str, spool: Spool, guard: Guard | None = None
+) -> Outcome:
+    """Run a command to its end, or to that which the guard puts to it. Raises before it runs if there is none."""
     program = find_command(command[0], env, directory)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -90,7 +93,7 @@ def launch(command: Sequence[str], *, env: Mapping[str, str], directory: str, sp
     try:
         watch = _fork(_job(program, command, env, directory, spool, mask))
         try:
-            _follow(watch)
+            _follow(watch, guard)
         finally:
             if watch.full and terminal.in_foreground(0):
                 terminal.set_modes(0, watch.modes)
@@ -101,7 +104,7 @@ def launch(command: Sequence[str], *, env: Mapping[str, str], directory: str, sp
         for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return _outcome(watch, started)
+    return _outcome(watch, started, guard)
 
 
 def _job(
@@ -116,7 +119,7 @@ def _job(
     terminals = frozenset(number for number in (1, 2) if os.isatty(number))
     input_terminal = os.isatty(0) and terminal.in_foreground(0)
     # In a pipeline others may read the same terminal (a pager): there the command has it as it is.
-    piped = any(_is_fifo(number) for number in (1, 2) if number not in terminals)
+    piped = any(terminal.is_fifo(number) for number in (1, 2) if number not in terminals)
     full = bool(terminals) and input_terminal and not piped
     return holder.Job(
         program=program,
@@ -127,23 +130,9 @@ def _job(
         mask=frozenset(mask),
         terminals=terminals,
         full=full,
-        joined=_same_file(1, 2),
+        joined=terminal.same_file(1, 2),
         modes=terminal.modes_of(0) if full else None,
     )
-
-
-def _is_fifo(number: int) -> bool:
-    try:
-        return stat.S_ISFIFO(os.fstat(number).st_mode)
-    except OSError:
-        return False
-
-
-def _same_file(first: int, second: int) -> bool:
-    try:
-        return os.path.sameopenfile(first, second)
-    except OSError:
-        return False
 
 
 def _fork(job: holder.Job) -> _Watch:
@@ -181,7 +170,7 @@ def _is_pipe(name: str) -> bool:
         return False
 
 
-def _follow(watch: _Watch) -> None:
+def _follow(watch: _Watch, guard: Guard | None) -> None:
     """Pass output and signals on until the holder has gone."""
     pause = _FASTEST
     while True:
@@ -195,6 +184,8 @@ def _follow(watch: _Watch) -> None:
             info = signal.sigtimedwait(_WATCHED, 0)
         _read_reports(watch)
         _look_at_memory(watch)
+        if guard is not None and watch.command and (number := guard.signal_due(time.monotonic() - watch.began)):
+            _kill_group(watch, number)
         if watch.ended is not None or _holder_gone(watch):
             break
     while _pass_on(watch):
@@ -377,12 +368,13 @@ def _holder_gone(watch: _Watch) -> bool:
     return True
 
 
-def _outcome(watch: _Watch, started: datetime) -> Outcome:
+def _outcome(watch: _Watch, started: datetime, guard: Guard | None) -> Outcome:
     """What the holder saw, or what is left to say without it."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(watch.holder, 0)
     for descriptor in (watch.reports, watch.orders, watch.events, *(stream.file for stream in watch.streams)):
         os.close(descriptor)
-    return read_outcome(
+    outcome = read_outcome(
         watch.ended or {}, started, peak=watch.peak, interrupted_by=watch.interrupted_by, problem=watch.problem
     )
+    return guard.judged(outcome) if guard is not None else outcome

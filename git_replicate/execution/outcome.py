@@ -24,6 +24,8 @@ class Outcome:
     cpu_seconds: float = 0.0
     interrupted_by: str | None = None
     problem: str = ""
+    pruned: str = ""
+    """Why its sweep ended it early, in words."""
 
     @property
     def shell_code(self) -> int:

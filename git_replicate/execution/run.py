@@ -19,6 +19,7 @@ from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.attempts import Earlier, find_earlier
 from git_replicate.execution.conclude import conclude_run, with_outcome
+from git_replicate.execution.guard import Guard
 from git_replicate.execution.jobs import JobRun, JobStart, announce, earlier_run
 from git_replicate.execution.launch import launch
 from git_replicate.execution.outcome import Outcome
@@ -45,7 +46,14 @@ def start_run(request: Request, place: Place, job: JobStart | None = None) -> in
 
 
 def run_at(
-    site: Site, request: Request, place: Place, held: Worktree, links: Sequence[str], *, batch: bool = False
+    site: Site,
+    request: Request,
+    place: Place,
+    held: Worktree,
+    links: Sequence[str],
+    *,
+    guard: Guard | None = None,
+    batch: bool = False,
 ) -> Ran:
     """Record and run a command in a checkout; `place` is the repository as seen from there.
 
@@ -61,7 +69,7 @@ def run_at(
     def scan() -> EndScan | None:
         return _scan_checkout(prepared, place, held, links, seen)
 
-    ran = _run(prepared, place, None, scan=scan, notes=not batch)
+    ran = _run(prepared, place, None, scan=scan, notes=not batch, guard=guard)
     kept = [path for path, output in ran.record.outputs.items() if output.kept != "no"]
     settle(held.origin, held.checkout.folder, kept, next(iter(seen), None))
     return ran
@@ -91,6 +99,7 @@ def _run(
     scan: Callable[[], EndScan | None] | None = None,
     *,
     notes: bool = True,
+    guard: Guard | None = None,
 ) -> Ran:
     """Launch what is prepared, and record its end."""
     record = prepared.record
@@ -98,7 +107,8 @@ def _run(
         seeds = record.seeds
         announce(job, JobRun(prepared.name, job.attempt, time.time(), seeds.run, seeds.python_hash))
     place.say(f"run {prepared.name}" + (f" attempt {record.attempts}" if record.attempts > 1 else ""))
-    outcome = launch(prepared.command, env=prepared.environment, directory=prepared.directory, spool=prepared.spool)
+    words, env = prepared.command, prepared.environment
+    outcome = launch(words, env=env, directory=prepared.directory, spool=prepared.spool, guard=guard)
     record = _conclude(prepared, place, outcome, scan, notes=notes)
     place.say(f"run {prepared.name} {describe_outcome(record)}")
     return Ran(record, outcome)

@@ -24,16 +24,20 @@ from git_replicate.core.errors import ReplicateError, UserError
 from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.sweep import Planned, Sweep, planned_of
 from git_replicate.execution.engine import Engine, WorkerDiedError
+from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, record_code
 from git_replicate.execution.processes import is_git
 from git_replicate.execution.trial import Ended, Task, run_trial, take_over
 from git_replicate.git.opening import state_dir
+from git_replicate.git.repository import Repository
 from git_replicate.store.index import Index
+from git_replicate.store.notes import write_notes
 
 _SAME_PRESS_SECONDS = 0.5
 """The `git` that runs us hands on what it gets, and the terminal has sent us the same."""
 _TICK_SECONDS = 0.5
+_UPKEEP_SECONDS = 15.0
 _DEATHS = 2
 """How often a run may take its worker with it before it counts as failed."""
 
@@ -98,7 +102,7 @@ class Job:
             prepare=options.prepare,
             quiet=True,
         )
-        return Task(self.directory, self.code, request, sweep.document(planned))
+        return Task(self.directory, self.code, request, sweep.document(planned), options.timeout)
 
 
 @dataclass(slots=True)
@@ -130,14 +134,23 @@ def code_again(code: Code) -> Code:
 
 
 def carry_out(
-    job: Job, source: Source, engine: Engine, watcher: Watcher, *, stop_after: int = 0, begun: Iterable[Planned] = ()
+    job: Job,
+    source: Source,
+    engine: Engine,
+    watcher: Watcher,
+    *,
+    stop_after: int = 0,
+    begun: Iterable[Planned] = (),
+    upkeep: Callable[[], None] = lambda: None,
 ) -> str:
     """Have the runs of a source carried out; why that was stopped before its end, or "".
 
     begun: runs that somebody began and nobody may have ended. stop_after: failures after which no run begins; 0: any.
+    upkeep: called now and then, for what is not done after each run.
     What a run tells of the sweep as a whole (its params reach nothing, code leaks) is raised once all have ended.
     """
     state = _State(engine, watcher)
+    kept_up = time.monotonic()
     with _signals(state):
         for planned in begun:
             _submit(state, take_over, job, planned, 0)
@@ -156,9 +169,18 @@ def carry_out(
             for future in done:
                 _ended(state, job, source, future, stop_after)
             watcher.tick()
+            if time.monotonic() - kept_up > _UPKEEP_SECONDS:
+                upkeep()
+                kept_up = time.monotonic()
     if state.fault is not None:
         raise state.fault
     return state.stopped
+
+
+def tidy(repo: Repository) -> None:
+    """What is due after many runs: their notes, and the checkouts that killed workers left."""
+    sweep_worktrees(repo.layout)
+    write_notes(repo)
 
 
 def _submit(state: _State, function: Callable[[Task], Ended], job: Job, planned: Planned, deaths: int) -> None:
@@ -192,7 +214,7 @@ def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_
     if record.status in (Status.FAILED, Status.LOST):
         state.failures += 1
         if stop_after and state.failures >= stop_after:
-            _stop(state, f"{state.failures} runs failed")
+            _stop(state, f"{state.failures} run{'s' * (state.failures != 1)} failed")
 
 
 def _again(state: _State, job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import termios
 import tty
 from typing import Any
@@ -82,3 +83,19 @@ def give_foreground(descriptor: int, group: int) -> None:
 def take_as_controlling(descriptor: int) -> None:
     """Make a terminal the controlling one of this session, whose leader the caller is."""
     fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+
+
+def is_fifo(number: int) -> bool:
+    """Whether a descriptor is a pipe."""
+    try:
+        return stat.S_ISFIFO(os.fstat(number).st_mode)
+    except OSError:
+        return False
+
+
+def same_file(first: int, second: int) -> bool:
+    """Whether two descriptors are of one file."""
+    try:
+        return os.path.sameopenfile(first, second)
+    except OSError:
+        return False

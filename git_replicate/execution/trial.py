@@ -19,12 +19,14 @@ from git_replicate.core.names import run_ref
 from git_replicate.core.record import Code, Document, Record
 from git_replicate.core.sweep import planned_of
 from git_replicate.execution.conclude import conclude_run, outcome_of
+from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.recover import LiveRun, live_runs
 from git_replicate.execution.replay import furnish, inside
 from git_replicate.execution.run import run_at
+from git_replicate.execution.worker import interrupted
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at
 from git_replicate.git.repository import Oid, Repository
@@ -43,6 +45,8 @@ class Task:
     request: Request
     sweep: Document
     """The record's `[sweep]` table, with trial and point."""
+    timeout: float = 0.0
+    """Seconds; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +152,5 @@ def _run(bench: _Bench, task: Task) -> Record:
     bench.used = True
     site, links = furnish(held, bench.inner, request, os.environ, task.code)
     site = replace(site, sweep=task.sweep)
-    return run_at(site, request, bench.inner, held, links, batch=True).record
+    guard = Guard(task.timeout, told=interrupted)
+    return run_at(site, request, bench.inner, held, links, guard=guard, batch=True).record

@@ -31,11 +31,17 @@ class CallError(Exception):
 def main() -> None:
     """Serve until there are no more requests."""
     requests, answers = _take_streams()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _note)
+    _listen()
     while (request := read_frame(requests)) is not None:
         interrupted.clear()
         write_frame(answers, _answer(*request))
+        _listen()
+
+
+def _listen() -> None:
+    """Note signals; again after each call, for one that launches a command ignores some at its end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _note)
 
 
 def _note(number: int, frame: object) -> None:

@@ -78,6 +78,7 @@ complete -f -c git -n '__git_replicate_uses sweep' -l strategy-seed -x -d 'where
 complete -f -c git -n '__git_replicate_uses sweep' -l seeds -x -d 'run each point with seeds 0 to N-1, or with a list: 3,7,11'
 complete -f -c git -n '__git_replicate_uses sweep' -s j -l jobs -x -d 'so many runs at the same time (default: 1)'
 complete -f -c git -n '__git_replicate_uses sweep' -l resume -x -d 'do what is missing of a sweep, and again what failed'
+complete -f -c git -n '__git_replicate_uses sweep' -l timeout -x -d 'end a run that takes longer: 90, 90s, 20m, 2h'
 complete -f -c git -n '__git_replicate_uses sweep' -l stop-after -x -d 'begin no run once N have failed'
 complete -f -c git -n '__git_replicate_uses sweep' -l dry-run -d 'show the runs, and do none'
 complete -f -c git -n '__git_replicate_uses sweep' -s e -l experiment -x -a '(__git_replicate_experiments)' -d 'name of the series (default: the script\'s name)'
