@@ -343,7 +343,7 @@ def test_hooks_chain_and_leave_no_trace(repo: GitRepo) -> None:
     before = (own.read_bytes(), own.stat().st_mode)
     assert (
         replicate("hooks", "install", cwd=repo.top).stdout
-        == "post-commit: installed, after yours\npost-rewrite: installed\n"
+        == "post-commit: installed, after yours\npost-rewrite: installed\npre-push: installed\n"
     )
     repo.write("train.py", "print('accuracy: 0.7')\n")
     replicate("start", "-q", "--", sys.executable, "train.py", cwd=repo.top)

@@ -20,13 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     # `run HOOK` is what the installed hooks call.
     parser.add_argument("hook", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.store import hooks
 
     if options.action == "run":
-        return _run(options.hook or "", context)
+        return _run(options.hook or "", options.words, context)
     layout, config = context.repository.layout, context.config
     if options.action == "install":
         from git_replicate.store.tested import remember_every_tree
@@ -46,10 +47,14 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _run(hook: str, context: Context) -> int:
+def _run(hook: str, words: list[str], context: Context) -> int:
     """The work of a hook; nothing that goes wrong here may hurt a commit, so the caller ignores the exit code."""
     from git_replicate.store.notes import note_tested
 
+    if hook == "pre-push":
+        from git_replicate.commands._pre_push import before_push
+
+        return before_push(next(iter(words), ""), sys.stdin.read(), context)
     repository = context.repository
     if hook == "post-rewrite":
         for line in sys.stdin.read().splitlines():

@@ -51,7 +51,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
             file.write(_EXAMPLE)
         console.say("wrote replicate.toml")
     _configure_git(context, agreed)
-    if agreed("install the post-commit and post-rewrite hooks?"):
+    if agreed("install the post-commit, post-rewrite and pre-push hooks?"):
         from git_replicate.store.hooks import install
         from git_replicate.store.tested import remember_every_tree
 

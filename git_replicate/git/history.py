@@ -42,6 +42,14 @@ def added_by(layout: Layout, tips: Iterable[Oid], known: Iterable[Oid]) -> list[
     return [(Oid(oid), path) for oid, _, path in lines]
 
 
+def added_commits(layout: Layout, tips: Iterable[Oid], known: Iterable[Oid]) -> list[Oid]:
+    """The commits that these lead to and the known ones do not."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    stdin = "".join([*(f"{tip}\n" for tip in tips), *(f"^{tip}\n" for tip in known)]).encode()
+    done = git.run("list commits", "rev-list", "--stdin", stdin=stdin, variables=_OFFLINE)
+    return [Oid(line) for line in done.stdout.decode().split()]
+
+
 def kinds_and_sizes(layout: Layout, names: Sequence[str]) -> list[tuple[str, int]]:
     """The kind and size in bytes of each object, in the order asked; ("", 0) for one that is not there."""
     git = Git(layout.common_dir, git_dir=layout.git_dir)

@@ -16,7 +16,7 @@ from git_replicate.core.errors import UserError
 from git_replicate.git.config import GitConfig
 from git_replicate.git.repository import Layout
 
-HOOKS: Final = ("post-commit", "post-rewrite")
+HOOKS: Final = ("post-commit", "post-rewrite", "pre-push")
 IDENTITY: Final = "# git replicate hook, version 1; remove it with: git replicate hooks remove"
 _SUFFIX: Final = ".before-replicate"
 State = Literal["installed", "chained", "absent", "other", "outdated"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -110,7 +111,7 @@ def test_the_users_hook_runs_first_and_comes_back_byte_for_byte(repo: GitRepo) -
         hook(repo, name).chmod(0o751)
     before = sorted(os.listdir(repo.top / ".git" / "hooks"))
     replicate("hooks", "install", cwd=repo.top)
-    assert states(repo) == {"post-commit": "chained", "post-rewrite": "chained"}
+    assert states(repo) == dict.fromkeys(hooks.HOOKS, "chained")
     repo.write("new.py", "")
     old = repo.commit("one")
     repo.git("commit", "--amend", "-q", "-m", "two")
@@ -165,7 +166,7 @@ def test_installing_twice_changes_nothing(repo: GitRepo) -> None:
     text = hook(repo).read_bytes()
     replicate("hooks", "install", cwd=repo.top)
     assert hook(repo).read_bytes() == text
-    assert states(repo) == {"post-commit": "installed", "post-rewrite": "installed"}
+    assert states(repo) == dict.fromkeys(hooks.HOOKS, "installed")
 
 
 def test_an_older_hook_of_ours_is_replaced(repo: GitRepo) -> None:
@@ -211,3 +212,96 @@ def test_on_commit_starts_nothing_within_a_run(repo: GitRepo) -> None:
     repo.git("config", "replicate.onCommit", "true")
     repo.git("commit", "-q", "--allow-empty", "-m", "by a run", GIT_REPLICATE_RUN="train/20260102-030405-1a2b3c4d")
     assert not (repo.top / ".git" / "replicate" / "on-commit.log").exists()
+
+
+@pytest.fixture
+def hub(repo: GitRepo) -> GitRepo:
+    """A bare repository that `origin` names, with the hooks installed here."""
+    made = GitRepo(repo.top.parent / "hub.git")
+    repo.git("init", "-q", "--bare", str(made.top))
+    repo.git("remote", "add", "origin", str(made.top))
+    assert replicate("hooks", "install", cwd=repo.top).returncode == 0
+    return made
+
+
+def sent_to(hub: GitRepo) -> list[str]:
+    return hub.git("for-each-ref", "--format=%(refname)", "refs/experiments/").split()
+
+
+def agree(repo: GitRepo) -> None:
+    """A first push of another run, agreed to."""
+    assert replicate("start", "-q", "-e", "first", "--", "true", cwd=repo.top).returncode == 0
+    assert replicate("push", "--yes", "origin", "first", cwd=repo.top).returncode == 0
+
+
+def test_a_push_sends_the_runs_of_its_commits_along(repo: GitRepo, hub: GitRepo) -> None:
+    agree(repo)
+    repo.git("push", "-q", "origin", "main")
+    repo.write("train.py", "print('accuracy: 0.8')\n")
+    start(repo)
+    repo.git("checkout", "-q", "-b", "side")
+    repo.commit("as tested")
+    start(repo)
+    repo.git("checkout", "-q", "--orphan", "apart")
+    repo.commit("no relation")
+    repo.write("other.py", "")
+    start(repo)
+    repo.git("push", "-q", "origin", "side")
+    names = {name.split("/")[2] for name in sent_to(hub)}
+    assert names == {"first", "train"}
+    assert len(sent_to(hub)) == 3  # the one on main's code with its edit, and the one on side's
+
+
+def test_a_push_sends_nothing_that_nobody_agreed_to(repo: GitRepo, hub: GitRepo) -> None:
+    start(repo)
+    repo.git("push", "-q", "origin", "main")
+    assert sent_to(hub) == []
+    agree(repo)
+    other = GitRepo(repo.top.parent / "other.git")
+    repo.git("init", "-q", "--bare", str(other.top))
+    repo.git("push", "-q", str(other.top), "main")
+    assert sent_to(other) == []
+
+
+def test_a_push_is_not_stopped_by_runs_that_cannot_be_sent(repo: GitRepo, hub: GitRepo) -> None:
+    agree(repo)
+    start(repo)
+    hub.write("hooks/update", "#!/bin/sh\ncase $1 in refs/heads/*) ;; *) exit 1;; esac\n").chmod(0o755)
+    done = subprocess.run(["git", "push", "-q", "origin", "main"], cwd=repo.top, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "the runs of these commits were not sent (hook declined): git replicate push origin" in done.stderr
+    assert hub.git("rev-parse", "main") == repo.git("rev-parse", "main")
+
+
+def test_code_that_no_run_has_tested_can_be_refused(repo: GitRepo, hub: GitRepo) -> None:
+    repo.git("config", "replicate.refuseUntested", "true")
+    push = ["git", "push", "-q", "origin", "main"]
+    done = subprocess.run(push, cwd=repo.top, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "refs/heads/main is not pushed: no finished run has tested" in done.stderr
+    assert hub.git("for-each-ref") == ""
+    repo.git("push", "-q", "--no-verify", "origin", "main:refs/heads/unchecked")
+    start(repo)
+    assert subprocess.run(push, cwd=repo.top).returncode == 0
+    replicate("annotate", "latest", "--invalid", "wrong data", cwd=repo.top)
+    repo.git("push", "-q", "origin", ":unchecked")
+    assert subprocess.run([*push[:-1], "main:again"], cwd=repo.top, capture_output=True).returncode == 1
+
+
+def test_what_the_users_hook_refuses_stays_refused(repo: GitRepo, hub: GitRepo) -> None:
+    replicate("hooks", "remove", cwd=repo.top)
+    hook(repo, "pre-push").write_text("#!/bin/sh\ncat > ../seen.txt; echo $1 >> ../seen.txt; exit 4\n")
+    hook(repo, "pre-push").chmod(0o755)
+    replicate("hooks", "install", cwd=repo.top)
+    agree(repo)
+    start(repo)
+    assert subprocess.run(["git", "push", "-q", "origin", "main"], cwd=repo.top, capture_output=True).returncode == 1
+    oid = repo.git("rev-parse", "main")
+    assert (repo.top.parent / "seen.txt").read_text() == f"refs/heads/main {oid} refs/heads/main {'0' * 40}\norigin\n"
+    assert len(sent_to(hub)) == 1
+
+
+def test_a_push_goes_on_when_the_tool_is_gone(repo: GitRepo, hub: GitRepo, tmp_path: Path) -> None:
+    agree(repo)
+    (tmp_path / "bin" / "git-replicate").write_text("#!/bin/sh\nexit 70\n")
+    repo.git("push", "-q", "origin", "main")
