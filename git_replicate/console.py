@@ -107,6 +107,25 @@ class Console:
             os.dup2(saved, 1)
             os.close(saved)
 
+    @contextlib.contextmanager
+    def child_unseen(self) -> Iterator[None]:
+        """While commands run of which nobody wants to see the output; what we say goes where it always went."""
+        sys.stdout.flush()
+        talk, saved = sys.stderr, (os.dup(1), os.dup(2))
+        null = os.open(os.devnull, os.O_WRONLY)
+        with open(saved[1], "w", encoding=talk.encoding, errors="replace", closefd=False) as own:
+            sys.stderr = own
+            for stream in (1, 2):
+                os.dup2(null, stream)
+            try:
+                yield
+            finally:
+                sys.stderr = talk
+                for stream, kept in zip((1, 2), saved, strict=True):
+                    os.dup2(kept, stream)
+        for descriptor in (null, *saved):
+            os.close(descriptor)
+
     def say(self, line: str) -> None:
         _talk(f"{visible(line, styled=self.color)}\n")
 

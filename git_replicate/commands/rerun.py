@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from typing import TYPE_CHECKING, Any
 
-from git_replicate.commands import _reading
+from git_replicate.commands import _reading, _running
 from git_replicate.core.errors import ReplicateError, UserError
 
 if TYPE_CHECKING:
@@ -56,8 +55,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
     rows = [_reading.find(context, name) for name in options.runs]
     changes = _changes(options, context)
-    if not options.yes:
-        _confirm(context, rows)
+    _running.confirm(context, rows, yes=options.yes)
     found: list[Rerun] = []
     failed = False
     for row in rows:
@@ -96,20 +94,6 @@ def _changes(options: argparse.Namespace, context: Context) -> Changes:
         online=options.online,
         given=given,
     )
-
-
-def _confirm(context: Context, rows: Sequence[Row]) -> None:
-    """Show the commands of runs that somebody else recorded, and ask; `UserError` if the answer is no."""
-    own = context.config.identity()[1]
-    documents = list(context.index.documents(rows))
-    foreign = [document for document in documents if document.get("user", {}).get("email", "") != own]
-    if not foreign:
-        return
-    for document in foreign:
-        user = document.get("user", {})
-        context.console.say(f"{document['id']} by {user.get('name', '')}: {shlex.join(document.get('command', []))}")
-    if not context.console.confirm("run this here?"):
-        raise UserError("nothing was run", "to answer beforehand: --yes")
 
 
 def _rerun(context: Context, row: Row, changes: Changes) -> list[Rerun]:

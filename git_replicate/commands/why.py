@@ -1,23 +1,35 @@
-"""`git replicate why A B`: what differs between two runs, ranked by how likely it explains their results."""
+"""`git replicate why A B`: what differs between two runs, ranked; with `--bisect`, what of it makes the difference."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from git_replicate.commands import _reading
+from git_replicate.commands import _reading, _running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_replicate.commands.context import Context
     from git_replicate.core.causes import Cause
+    from git_replicate.core.verdict import Side
+    from git_replicate.execution.bisect import Proof
+    from git_replicate.execution.hybrids import Hybrid
+    from git_replicate.store.index import Row
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="A", help="a run")
     parser.add_argument("second", metavar="B", help="another run")
     parser.add_argument("--metric", metavar="NAME", default="", help="the metric to speak of (default: all)")
+    parser.add_argument(
+        "--bisect", action="store_true", help="prove it: run A with parts of B until the smallest cause is found"
+    )
+    parser.add_argument(
+        "--env", choices=("current", "recorded"), default="current",
+        help="with --bisect: in the environment that is here, or in A's built again (if A's and B's are the same)",
+    )  # fmt: skip
+    parser.add_argument("--yes", action="store_true", help="with --bisect: do not ask before running somebody else's")
     _reading.add_output(parser, ("text", "json"))
 
 
@@ -31,6 +43,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     known = {*first.record.metrics, *second.record.metrics}
     if options.metric and options.metric not in known:
         raise UserError(f"neither run has the metric {options.metric!r}", f"they have: {', '.join(sorted(known))}")
+    if options.bisect:
+        return _bisect(options, context, rows, first, second)
     settings = context.settings
     causes = causes_between(context.repository, first, second, not_code=settings.params.files)
     verdict = compare_runs(first, second, Tolerances(settings.tolerance), ignore=settings.outputs.ignore)
@@ -62,6 +76,73 @@ def _describe(context: Context, causes: Sequence[Cause], moved: dict[str, Any]) 
     lines += [style("what differs, likeliest first", "bold")] if moved else ["the metrics are identical; what differs"]
     width = max(len(cause.kind) for cause in causes)
     for cause in causes:
-        sides = " -> ".join("absent" if value is None else str(value) for value in (cause.first, cause.second))
+        sides = " -> ".join(map(_shown, (cause.first, cause.second)))
         lines.append(f"  {cause.score:.2f}  {cause.kind.ljust(width)}  {style(cause.name)}  {style(sides)}")
     return "\n".join(lines) + "\n"
+
+
+def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], first: Side, second: Side) -> int:
+    from git_replicate.core.query import quote
+    from git_replicate.execution.bisect import bisect, describe_value
+    from git_replicate.execution.hybrids import describe_parts
+    from git_replicate.execution.prepare import Place
+
+    console = context.console
+    _running.confirm(context, rows, yes=options.yes)
+    place = Place(context.writer, context.config, context.settings, console.say, console.warn)
+    name = f"{first.record.experiment}/{first.record.id}"
+    reruns = context.index.documents(context.index.select("rerun_of = " + quote(name)))
+
+    def tell(hybrid: Hybrid, like: bool | None) -> None:
+        likeness = {True: "like B", False: "like A", None: "like neither"}[like]
+        known = " (run before)" if hybrid.reused else ""
+        parts = describe_parts(hybrid.parts, hybrid.seed, second="B")
+        console.say(f"A {parts}: {describe_value(hybrid.result)}, {likeness}{known}")
+
+    with console.child_unseen():
+        proof = bisect(
+            first, second, place, metric=options.metric, environment=options.env,
+            known=[document for document in reruns if document.get("hybrid")], tell=tell,
+        )  # fmt: skip
+    if options.format == "json":
+        from git_replicate.render import json_
+
+        _reading.put(context, options, json_.dump(_document(proof)))
+    else:
+        _reading.put(context, options, _describe_proof(context, proof))
+    return 0
+
+
+def _document(proof: Proof) -> dict[str, Any]:
+    causes = [
+        {**cause.as_document(), **({"lines": part.lines} if part.lines else {})}
+        for cause, part in zip(proof.causes, proof.parts, strict=True)
+    ]
+    answer: dict[str, Any] = {"outcome": proof.outcome, "metric": proof.metric, "causes": causes}
+    more = {"reason": proof.reason, "runs": [hybrid.run for hybrid in proof.hybrids if hybrid.run]}
+    return {**answer, **more, **({"noise": dict(proof.noise)} if proof.noise else {})}
+
+
+def _describe_proof(context: Context, proof: Proof) -> str:
+    style = context.console.style
+    runs = len({hybrid.run for hybrid in proof.hybrids if hybrid.run})
+    words = {"not-reproduced": "the difference does not come again", "noise": "noise", "same": "the same"}
+    lines = [f"{style(words.get(proof.outcome, proof.outcome), 'bold')}: {style(proof.reason)}"]
+    for part in proof.parts:
+        where = part.name + (f":{part.lines}" if part.lines else "")
+        lines += [f"  {part.kind} {style(where, 'yellow')}"]
+        sides = (("-", part.first, "red"), ("+", part.second, "green"))
+        lines += [style(f"    {sign} {_shown(value)}", color) for sign, value, color in sides if value is not None]
+    if proof.noise:
+        lines.append(f"noise: standard deviation {proof.noise['std']:.3g} over {proof.noise['n']} runs")
+    if runs:
+        of = f" of {style(proof.metric)}" if proof.metric else ""
+        lines.append(f"by {runs} run{'s' * (runs != 1)}{of}")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: Any) -> str:
+    """A value in a line; of a hash as much as tells two apart."""
+    text = "absent" if value is None else str(value)
+    name, colon, digest = text.partition(":")
+    return f"{name}:{digest[:12]}" if colon and len(digest) >= 32 and digest.isalnum() else text

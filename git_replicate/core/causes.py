@@ -69,7 +69,7 @@ def find_causes(
 def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Collection[str]) -> Iterable[Cause]:
     executed = {*first.record.code.executed, *second.record.code.executed}
     declared = {*first.data, *second.data}
-    results = {path for side in (first, second) for path in _written(side.record)}
+    results = {path for side in (first, second) for path in written_paths(side.record)}
     for file in files:
         if file.path in not_code or file.path in results:
             continue
@@ -86,7 +86,7 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
         yield Cause("code", file.path, file.first[:12] or None, file.second[:12] or None, score)
 
 
-def _written(record: Record) -> Iterable[str]:
+def written_paths(record: Record) -> Iterable[str]:
     """The files that the run itself wrote: results, even where somebody committed them."""
     yield from record.outputs
     yield from record.metrics_source.values()

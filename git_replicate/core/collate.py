@@ -16,12 +16,10 @@ from git_replicate.core.table import Spread, Table, plain
 
 Row = Mapping[str, Any]
 FIRST: Final = ("experiment", "id", "status", "started", "seed")
-NOT_GROUPED: Final = frozenset(
+SEED_NAMES: Final = frozenset(["seed", "random_seed", "random_state", "manual_seed"])
+"""Params that are the seed under another name."""
+NOT_GROUPED: Final = SEED_NAMES | frozenset(
     [
-        "seed",
-        "random_seed",
-        "random_state",
-        "manual_seed",
         "device",
         "cuda",
         "gpu",

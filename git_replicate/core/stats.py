@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 _T975 = (
     12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216, 2.22814, 2.20099, 2.17881,
@@ -64,3 +65,81 @@ def smaller_is_better(metric: str, maximize: Sequence[str], minimize: Sequence[s
     if metric in minimize:
         return True
     return metric not in maximize and bool(re.search(r"loss|error|perplexity|\brmse\b|\bmae\b", metric))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two samples: the second's mean less the first's, its 95 % confidence interval (Welch), and the effect size."""
+
+    difference: float
+    low: float
+    high: float
+    effect: float
+    """Hedges' g: the difference in pooled standard deviations, corrected for small samples."""
+    p: float
+    """Two-sided, of Welch's t-test."""
+    sizes: tuple[int, int]
+
+    @property
+    def apart(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+
+def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
+    """Compare the means of two samples of at least two values each; without any spread a difference is certain."""
+    sizes = (len(first), len(second))
+    difference = mean(second) - mean(first)
+    deviations = (std(first) or 0.0, std(second) or 0.0)
+    shares = [deviation**2 / size for deviation, size in zip(deviations, sizes, strict=True)]
+    error = math.sqrt(sum(shares))
+    if error == 0 or not math.isfinite(error) or not math.isfinite(difference):
+        effect = 0.0 if difference == 0 else math.copysign(math.inf, difference)
+        return Comparison(difference, difference, difference, effect, float(difference == 0), sizes)
+    freedom = sum(shares) ** 2 / sum(share**2 / (size - 1) for share, size in zip(shares, sizes, strict=True))
+    total = sum(sizes) - 2
+    squares = sum(d**2 * (size - 1) for d, size in zip(deviations, sizes, strict=True))
+    effect = difference / math.sqrt(squares / total) * (1 - 3 / (4 * total - 1))
+    width = t_quantile(freedom) * error
+    return Comparison(
+        difference, difference - width, difference + width, effect, t_test(difference / error, freedom), sizes
+    )
+
+
+def t_test(t: float, freedom: float) -> float:
+    """The two-sided probability of a Student's t at least this far from zero."""
+    return _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
+
+
+def t_quantile(freedom: float) -> float:
+    """The 97.5 % quantile of Student's t for any number of degrees of freedom of 1 or more."""
+    low, high = 1.9, 13.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_test(middle, max(freedom, 1.0)) > 0.05 else (low, middle)
+    return high
+
+
+def _incomplete_beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function, by Lentz's continued fraction (DLMF 8.17.22)."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(1 - x, b, a)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    ) / a  # fmt: skip
+    tiny = 1e-300
+    c, d = 1.0, 1 / max(1 - (a + b) * x / (a + 1), tiny)
+    found = d
+    for m in range(1, 300):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / (1 + term * d or tiny)
+            c = 1 + term / c or tiny
+            found *= c * d
+        if abs(c * d - 1) < 1e-14:
+            break
+    return front * found

@@ -24,7 +24,7 @@ def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, .
         text = _text(value)
         if _replace(words, name, text):
             continue
-        if "params_file" in placeholders(words):
+        if "params_file" in placeholders(words) or record.params_source.get(name) == "api":
             requested[name] = value
         elif record.params_source.get(name) == "parsed" and _takes_options(words):
             words.append(f"--{name.replace('_', '-')}={text}")

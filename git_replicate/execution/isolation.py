@@ -137,6 +137,17 @@ def link_paths(held: Worktree, paths: Iterable[str]) -> list[str]:
     return made
 
 
+def place_data(held: Worktree, sources: Mapping[str, str]) -> list[str]:
+    """Link these paths of the checkout to files or folders elsewhere, instead of to the worktree; the links made."""
+    for path, source in sources.items():
+        target = os.path.join(held.top, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.islink(target) or os.path.isfile(target):
+            os.unlink(target)
+        os.symlink(source, target)
+    return list(sources)
+
+
 def _link(origin: str, top: str, path: str, made: list[str]) -> None:
     source, target = os.path.join(origin, path), os.path.join(top, path)
     if not os.path.lexists(source):

@@ -22,14 +22,15 @@ from git_replicate.core.record import Code, Record, Seeds
 from git_replicate.core.settings import Settings
 from git_replicate.core.verdict import Side
 from git_replicate.execution.environment import clean_environment
-from git_replicate.execution.isolation import Worktree, link_paths
+from git_replicate.execution.isolation import Worktree, link_paths, place_data
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.run import Ran, run_at
 from git_replicate.execution.site import Site
 from git_replicate.git.opening import repository_at
 
-EnvironmentChoice = Literal["current", "recorded", "strict"]
+EnvironmentChoice = Literal["current", "recorded", "strict", "unchecked"]
+"""What is there, differences listed; what was recorded, built; what is there if nothing differs; what is there."""
 
 _NOT_FILES: Final = frozenset({"stdout", "api", "wandb", "tensorboard", "mlflow"})
 _OTHER_TRACKERS: Final = ("WANDB_RUN_ID", "WANDB_RESUME", "MLFLOW_RUN_ID")
@@ -47,11 +48,15 @@ class Setup:
     environment: EnvironmentChoice = "current"
     recorded: Mapping[str, Any] | None = None
     """The environment to build or to compare with, where it is not the original's own."""
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    """Variables of the environment that are to have other values than here; None: that are not to be there."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where data is to be linked from, by its path relative to the top, if not from the worktree."""
     data: Mapping[str, Any] | None = None
     """The data that is to be there, where it is not the original's own."""
     different_data: bool = False
     online: bool = False
+    message: str = ""
     hybrid: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,13 +68,14 @@ def replay(original: Side, place: Place, held: Worktree, code: Code, setup: Setu
     record = original.record
     inner = inside(place, held, record.directory)
     request = _request(record, original, inner.settings, setup)
+    placed = place_data(held, setup.sources)
     site, links = furnish(held, inner, request, _variables(setup), code)
     known = f"{record.experiment}/{record.id}"
     seeds = replace(setup.seeds, libraries={}, calls=())
     site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid)
     _check_data(original, inner, held, setup, place)
     site = _in_environment(original, site, request, setup, inner)
-    return run_at(site, request, inner, held, links)
+    return run_at(site, request, inner, held, [*placed, *links])
 
 
 def inside(place: Place, held: Worktree, prefix: str) -> Place:
@@ -126,7 +132,7 @@ def _request(record: Record, original: Side, settings: Settings, setup: Setup) -
     return Request(
         command=setup.command,
         experiment=record.experiment,
-        message=record.message,
+        message=setup.message or record.message,
         params=tuple({**requested, **flatten(record.params_unused), **setup.delivered}.items()),
         data=data,
         outputs=outputs,
@@ -144,7 +150,8 @@ def _variables(setup: Setup) -> dict[str, str]:
         environ["PYTHONHASHSEED"] = str(setup.seeds.python_hash)
     if not setup.online:
         environ.setdefault("WANDB_MODE", "offline")
-    return {**environ, **setup.variables}
+    changed = {**environ, **setup.variables}
+    return {name: value for name, value in changed.items() if value is not None}
 
 
 def _in_environment(original: Side, site: Site, request: Request, setup: Setup, inner: Place) -> Site:
@@ -169,6 +176,8 @@ def _in_environment(original: Side, site: Site, request: Request, setup: Setup, 
         for note in built.notes:
             inner.warn(f"environment: {note}")
         return replace(site, environ=built.variables(site.environ), programs=_programs(request.command, built.prefix))
+    if setup.environment == "unchecked":
+        return site
     if not known:
         inner.warn(f"the environment of {name} was not recorded: it cannot be compared with this one")
         return site

@@ -74,3 +74,10 @@ def subjects(layout: Layout, commits: Sequence[Oid]) -> list[str]:
         "--stdin", stdin=stdin, variables=_OFFLINE,
     )  # fmt: skip
     return done.stdout.decode(errors="replace").splitlines() if commits else []
+
+
+def diff_blobs(layout: Layout, first: Oid, second: Oid) -> bytes:
+    """git's diff of two blobs, without context; its headers alone count."""
+    git = Git(layout.top or layout.git_dir, git_dir=layout.git_dir)
+    options = ("--no-ext-diff", "--no-textconv", "--no-color", "--unified=0", "--inter-hunk-context=0")
+    return git.run("compare two versions", "diff", *options, first, second, "--", accept=(0, 1)).stdout
