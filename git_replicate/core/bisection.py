@@ -22,8 +22,10 @@ T = TypeVar("T")
 FIRST, SECOND = "first", "second"
 """The seeds of the first run, and of the second; other names stand for fresh ones."""
 
-_FEW, _MANY = 3, 5
-"""How often a trial is repeated to measure noise; as many again if that does not decide it."""
+_FEW, _MANY = 3, 6
+"""How often a trial is made to measure noise; as many as the second if the first does not decide it."""
+_LEVEL = 0.002
+"""The probability, had nothing changed, below which a difference counts as more than noise."""
 
 
 class Result(NamedTuple):
@@ -153,10 +155,10 @@ class _Search:
             if is_second is False and is_like_second(self.seconds[0], ask.first, ask.second):
                 return
             raise self._end(Outcome.NOT_REPRODUCED, self._not_reproduced(is_second))
-        if not _apart(self.firsts, self.seconds):
+        if not self._are_apart():
             self._repeat(_MANY)
         self._note_noise(self.firsts)
-        if not _apart(self.firsts, self.seconds):
+        if not self._are_apart():
             raise self._end(
                 Outcome.NOISE, "the same run made again varies as much: the difference is no more than its noise"
             )
@@ -173,6 +175,9 @@ class _Search:
             return f"both runs, made again, come to the same: {_shown(first)}"
         which = "the first" if is_second is not False else "the second"
         return f"{which} run, made again, does not come to what it was: {_shown(first)} and {_shown(second)}"
+
+    def _are_apart(self) -> bool:
+        return _apart([self.question.first, *self.firsts], [self.question.second, *self.seconds])
 
     def _repeat(self, times: int) -> None:
         nothing = frozenset[str]()
@@ -275,7 +280,7 @@ def _apart(firsts: Sequence[Result], seconds: Sequence[Result]) -> bool:
     numbers = [_numbers(results) for results in (firsts, seconds)]
     if numbers[0] is None or numbers[1] is None:
         return not {*map(_class, firsts)} & {*map(_class, seconds)}
-    return stats.compare(numbers[0], numbers[1]).apart
+    return stats.compare(numbers[0], numbers[1]).p < _LEVEL
 
 
 def _pairs_apart(pairs: Sequence[tuple[Result, Result]]) -> bool:
@@ -284,7 +289,10 @@ def _pairs_apart(pairs: Sequence[tuple[Result, Result]]) -> bool:
     if firsts is None or seconds is None:
         return not {_class(first) for first, _ in pairs} & {_class(second) for _, second in pairs}
     differences = [second - first for first, second in zip(firsts, seconds, strict=True)]
-    return abs(stats.mean(differences)) > (stats.ci95(differences) or 0.0)
+    middle, error = stats.mean(differences), (stats.std(differences) or 0.0) / math.sqrt(len(differences))
+    if error == 0:
+        return middle != 0
+    return stats.t_test(middle / error, len(differences) - 1) < _LEVEL
 
 
 def _steady(pairs: Sequence[tuple[Result, Result]]) -> bool:
