@@ -45,7 +45,7 @@ class Points:
         try:
             pairs = ", ".join([f"{self._quoted(name)}: {_spelled(value)}" for name, value in values.items()])
             number = "null" if step is None else str(step)
-            start = f"[{self._quoted(source)}, {self._quoted(run)}, {number}, {time.time():.3f}, "
+            start = f"[{self._quoted(source)}, {self._quoted(run)}, {number}, {time.time():.6f}, "
             self._write(f"{start}{{{pairs}}}]\n".encode("ascii"))
         except Exception as error:  # a full disk, a folder that has gone: the program is to run
             self._probe.failed(f"points {source}", error)
