@@ -11,6 +11,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate start -e mnist -m 'smaller batches' -- python train.py --batch-size 16",
         "git replicate start -p lr=0.1 --seed 3 -- python train.py --lr {lr} --seed {seed}",
         "git replicate start --prepare -- python train.py",
+        "git replicate start --submit --submit-option=--gres=gpu:1 -- python train.py",
         "git replicate start --data data/raw --output 'plots/*.png' --metrics metrics.json -- ./train.sh",
     ),
     "finish": ("git replicate finish", "git replicate finish latest --failed 'the kernel died'"),

@@ -64,11 +64,14 @@ def _remove(options: argparse.Namespace, context: Context) -> list[str]:
                 if not options.remote:
                     raise
                 gone.append(find_removed(repository, name).name)
+    waiting = _waiting(context)
     for row in rows:
         remove(repository, row["ref"], actor=actor)
     names = [f"{row['experiment']}/{row['id']}" for row in rows]
     for name in names[:_SHOWN]:
         context.console.say(f"removed {name}; to undo: git replicate rm --undo {name.rpartition('/')[2]}")
+        if command := waiting.get(name):
+            context.console.say(f"its job would find nothing to do; to cancel it: {command}")
     if len(names) > _SHOWN:
         context.console.say(f"and {len(names) - _SHOWN:,} more; they are kept for 30 days")
     expire(repository)
@@ -92,3 +95,10 @@ def _delete_there(options: argparse.Namespace, context: Context, names: list[str
     reasons = sorted(set(found.refused.values()))
     kept = f"{remote.shown} keeps {count(len(found.refused), 'run')} ({'; '.join(reasons)})"
     raise UserError(f"{kept}; in every clone they stay removed", advice(reasons[0], remote))
+
+
+def _waiting(context: Context) -> dict[str, str]:
+    """The queued runs by name, each with the command that cancels its job."""
+    from git_replicate.execution.waiting import waiting_runs
+
+    return {item.run.name: item.cancel for item in waiting_runs(context.repository)}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from git_replicate.core.settings import Settings
     from git_replicate.execution.jobs import JobStart
     from git_replicate.execution.plan import Request
+    from git_replicate.execution.prepare import Place
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +35,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--isolated", action="store_true", help="run in a checkout of the code as it is now")
     add("--at", metavar="COMMIT", default="", help="run in a checkout of a commit")
     add("--no-probe", action="store_true", help="do not observe what happens inside the command's Python processes")
+    add("--submit", action="store_true", help="freeze the run now and hand it to the batch scheduler")
+    add("--submit-option", metavar="OPTION", action="append", default=[], help="an option of the scheduler; repeatable")
+    add("--queued", metavar="RUN", default="", help="begin a run that was submitted (what its job does)")
     add("--no-placeholders", action="store_true", help="leave {name} in the command as it is")
     add("--new-run", action="store_true", help="a restarted job begins a new run instead of continuing its own")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command (default: the configured one)")
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
+    if options.queued or options.submit:
+        return _begin_queued(options, context) if options.queued else _submit(options, context)
+    if options.submit_option:
+        raise UsageError("--submit-option says how to submit, and nothing is submitted", "add --submit")
     from git_replicate.execution.follow import is_nested, is_upper_rank, run_rank, run_within
 
     nested, upper = is_nested(os.environ), is_upper_rank(os.environ)
@@ -49,27 +57,54 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         if job is None:
             run_within(request, _settings_if_needed(request, context))
         return run_rank(request, context.settings, job, context.console.warn)
-    from git_replicate.execution.prepare import Place
     from git_replicate.execution.run import open_session, start_run
 
     request = _request(options, context)
-    console = context.console
-    place = Place(
-        repository=context.repository,
-        config=context.config,
-        settings=context.settings,
-        say=(lambda line: None) if request.quiet else console.say,
-        warn=console.warn,
-    )
+    place = _place(context, quiet=request.quiet)
     if request.session:
         record = open_session(request, place)
-        console.answer(f"{record.experiment}/{record.id}")
+        context.console.answer(f"{record.experiment}/{record.id}")
         return 0
     if options.isolated or options.at or context.settings.isolated.always:
         from git_replicate.execution.rerun import start_isolated
 
         return start_isolated(request, place, options.at).outcome.shell_code
     return start_run(request, place, _job(request, context))
+
+
+def _submit(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.execution.submit import submit
+
+    if options.open:
+        raise UsageError("a session cannot be submitted", "leave out --open or --submit")
+    request = _request(options, context)
+    found = submit(request, _place(context, quiet=request.quiet), options.at, options.submit_option)
+    if not request.quiet:
+        context.console.say(
+            f"queued as {found.scheduler} job {found.job}" if found.job else "queued: its job is not known"
+        )
+    context.console.answer(found.name)
+    return 0
+
+
+def _begin_queued(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.core.settings import Settings
+    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.queued import run_queued
+
+    if _words(options):
+        raise UsageError("the command of a queued run was given when it was submitted", "leave it out")
+    console = context.console
+    return run_queued(options.queued, Place(context.writer, context.config, Settings(), console.say, console.warn))
+
+
+def _place(context: Context, *, quiet: bool) -> Place:
+    """Where a run of this worktree happens."""
+    from git_replicate.execution.prepare import Place
+
+    console = context.console
+    say = (lambda line: None) if quiet else console.say
+    return Place(context.repository, context.config, context.settings, say, console.warn)
 
 
 def _job(request: Request, context: Context) -> JobStart | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.execution.recover import LiveRun
+    from git_replicate.execution.waiting import Waiting
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,14 +18,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.execution.recover import live_runs
+    from git_replicate.execution.waiting import waiting_runs
 
     runs = live_runs(context.repository)
+    waiting = waiting_runs(context.repository)
     console = context.console
     if options.format == "json":
-        console.answer(json.dumps([_facts(run) for run in runs], indent=2))
+        console.answer(json.dumps([*map(_queued, waiting), *map(_facts, runs)], indent=2))
         return 0
-    if not runs:
+    if not runs and not waiting:
         console.say("no live runs")
+    for item in waiting:
+        facts = _queued(item)
+        console.answer(f"{facts['run']}  queued  {facts['age']}  {item.job}" + f" ({item.words})" * bool(item.words))
     for run in runs:
         facts = _facts(run)
         usage = (
@@ -33,9 +39,30 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         console.answer(f"{run.name}  {run.state}  {facts['age']}{usage}")
         if facts["last_line"]:
             console.answer(f"    {console.style(facts['last_line'][:200], 'dim')}")
-    if any(run.state == "recorder gone" for run in runs):
+    if any(run.state == "recorder gone" for run in runs) or any(map(_is_over, waiting)):
         console.say("hint: git replicate recover")
     return 0
+
+
+def _is_over(item: Waiting) -> bool:
+    return item.state is not None and item.state.state == "ended"
+
+
+def _queued(item: Waiting) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    from git_replicate.execution.run import duration
+
+    record = item.run.record
+    queued = record.started or datetime.now(UTC)
+    age = (datetime.now(UTC) - queued).total_seconds()
+    logs = item.run.ticket.logs()
+    return {
+        "run": item.run.name, "state": "queued", "queued": queued.isoformat(), "age": duration(max(age, 0.0)),
+        "command": list(record.command), "scheduler": item.run.handed.scheduler, "job": item.run.task.job,
+        "task": item.run.task.task, "why": item.words, "script": item.run.ticket.path("job.sh"),
+        "log": logs[-1] if logs else "",
+    }  # fmt: skip
 
 
 def _facts(run: LiveRun) -> dict[str, Any]:

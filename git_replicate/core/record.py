@@ -164,7 +164,7 @@ class Record:
     status: Status = _doc("queued, running, finished, failed, interrupted, pruned or lost")
     command: tuple[str, ...] = _doc("the command and its arguments, secrets masked", default=())
     directory: str = _doc("where it ran, relative to the top of the worktree", default="")
-    started: datetime | None = _doc("UTC", default=None)
+    started: datetime | None = _doc("UTC; of a queued run, when it was queued", default=None)
     finished: datetime | None = _doc("UTC", default=None)
     seconds: float | None = _doc("wall-clock time of the command, seconds", default=None)
     exit_code: int | None = _doc("exit status of the command; absent when a signal ended it", default=None)

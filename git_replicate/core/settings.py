@@ -99,6 +99,14 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitSettings:
+    scheduler: str = ""
+    options: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    top: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     bytes: int = 10_000_000
 
@@ -118,6 +126,7 @@ class Settings:
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
     isolated: IsolatedSettings = IsolatedSettings()
     probe: ProbeSettings = ProbeSettings()
+    submit: SubmitSettings = SubmitSettings()
     log: LogSettings = LogSettings()
 
 

@@ -36,6 +36,8 @@ class Earlier:
     record: Record
     commit: Oid
     data: bytes
+    frozen: bool = False
+    """What is to run was written down when it was queued: it is the same run, whatever lies in the worktree now."""
 
     @property
     def name(self) -> str:
@@ -44,13 +46,9 @@ class Earlier:
 
 def find_earlier(repo: Repository, run: JobRun, warn: Callable[[str], None]) -> Earlier | None:
     """The run that an earlier attempt of the job began, if it has not finished; its left-over spool is stored."""
-    ref = RUNS_PREFIX + run.run
     try:
-        for root in (spool_root, fallback_root):
-            spool = Spool(os.path.join(root(repo.layout.common_dir), run.run.rpartition("/")[2]))
-            if os.path.isdir(spool.folder):
-                _store_rest(repo, spool)
-        found = read_run(repo, ref)
+        store_left_over(repo, run.run.rpartition("/")[2])
+        found = read_run(repo, RUNS_PREFIX + run.run)
         data = read_files(repo, found.commit).data or b""
     except (UserError, FormatError, GitError, StorageError, OSError) as error:
         warn(f"run {run.run} of this job's earlier attempt is not continued: {error}")
@@ -58,6 +56,14 @@ def find_earlier(repo: Repository, run: JobRun, warn: Callable[[str], None]) -> 
     if found.record.status in (Status.FINISHED, Status.PRUNED):
         return None
     return Earlier(found.record, found.commit, data)
+
+
+def store_left_over(repo: Repository, run: str) -> None:
+    """Store what a killed recorder of a run (its id) left; `UserError` if it is still there."""
+    for root in (spool_root, fallback_root):
+        spool = Spool(os.path.join(root(repo.layout.common_dir), run))
+        if os.path.isdir(spool.folder):
+            _store_rest(repo, spool)
 
 
 def _store_rest(repo: Repository, spool: Spool) -> None:
@@ -72,6 +78,8 @@ def _store_rest(repo: Repository, spool: Spool) -> None:
 def difference(repo: Repository, earlier: Earlier, record: Record, data: bytes) -> str:
     """Why a new attempt is another run, in words; empty if it is the same."""
     before, now = earlier.record, record
+    if earlier.frozen:
+        return ""
     if before.code.tree != now.code.tree:
         if not (before.code.tree and now.code.tree):
             return "the code of one of its attempts is not recorded"
@@ -118,12 +126,14 @@ def _differing(repo: Repository, before: Oid, now: Oid | None, prefix: bytes) ->
 
 
 def continued(earlier: Earlier, record: Record) -> Record:
-    """The record of the run as its new attempt begins."""
+    """The record of the run as its new attempt, or after a time in a queue its first, begins."""
     before = earlier.record
+    queued = before.status is Status.QUEUED
     return replace(
         before,
         status=Status.RUNNING,
-        attempts=before.attempts + 1,
+        started=record.started if queued else before.started,
+        attempts=before.attempts + (not queued),
         finished=None,
         seconds=None,
         exit_code=None,
@@ -136,7 +146,7 @@ def continued(earlier: Earlier, record: Record) -> Record:
             peak_memory_bytes=before.process.peak_memory_bytes,
             cpu_seconds=before.process.cpu_seconds,
         ),
-        scheduler=record.scheduler,
+        scheduler=record.scheduler if record.scheduler.job else before.scheduler,
     )
 
 
@@ -147,8 +157,8 @@ def continued_plan(earlier: Earlier, plan: Plan, now: datetime) -> Plan:
     return replace(
         plan,
         before={},
-        attempt=before.attempts + 1,
-        elapsed=max((now - started).total_seconds(), 0.0),
+        attempt=before.attempts + (before.status is not Status.QUEUED),
+        elapsed=0.0 if before.status is Status.QUEUED else max((now - started).total_seconds(), 0.0),
         seconds=before.seconds or 0.0,
         cpu_seconds=before.process.cpu_seconds,
     )

@@ -15,10 +15,13 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
+from git_replicate.capture import machine
 from git_replicate.core.errors import ReplicateError
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Code, WrittenFile
@@ -40,6 +43,7 @@ from git_replicate.git.opening import repository_at, state_dir
 from git_replicate.git.repository import Layout, Oid
 
 _OWNER = "owner.json"
+_FOREIGN_SECONDS = 86400.0
 
 
 @dataclass(slots=True)
@@ -65,12 +69,16 @@ class Worktree:
 
 
 @contextlib.contextmanager
-def worktree(origin: Layout, commit: Oid, code: Code, *, smudge: bool = True) -> Iterator[Worktree]:
-    """A checkout of a commit for as long as the block lasts; others that nobody holds any more are swept first."""
+def worktree(origin: Layout, commit: Oid, code: Code, *, smudge: bool = True, name: str = "") -> Iterator[Worktree]:
+    """A checkout of a commit for as long as the block lasts; others that nobody holds any more are swept first.
+
+    name: what to call its folder, if that is free.
+    """
     root = os.path.join(state_dir(origin), "worktrees")
     os.makedirs(root, exist_ok=True)
     sweep_worktrees(origin)
-    folder, lock = _new_folder(root)
+    folder, lock = _new_folder(root, name)
+    _write_owner(folder, "")
     try:
         checkout = create_checkout(origin, folder, commit, smudge=smudge)
         found = Worktree(checkout, origin, lock, smudge, stamp(checkout))
@@ -83,14 +91,31 @@ def worktree(origin: Layout, commit: Oid, code: Code, *, smudge: bool = True) ->
         os.close(lock)
 
 
-def _new_folder(root: str) -> tuple[str, int]:
-    """A folder and the lock on it; a sweep that comes between the two takes the folder for an abandoned one."""
+def _new_folder(root: str, name: str) -> tuple[str, int]:
+    """A folder and the lock on it; a sweep that comes between the two takes the folder for an abandoned one.
+
+    Where the file system has no locks, the folder is held without one, and nobody sweeps it.
+    """
     while True:
-        folder = tempfile.mkdtemp(dir=root)
-        lock = _lock(folder)
-        if lock is not None and os.path.isdir(folder):
+        try:
+            folder = os.path.join(root, name)
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            folder = tempfile.mkdtemp(dir=root)
+        lock = -1
+        try:
+            lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, FileNotFoundError):
+            pass  # a sweep has it
+        except OSError:
+            if lock < 0:
+                raise
             return folder, lock
-        if lock is not None:
+        else:
+            if os.path.isdir(folder):
+                return folder, lock
+        if lock >= 0:
             os.close(lock)
 
 
@@ -218,11 +243,29 @@ def settle(origin: Layout, folder: str, keep: Iterable[str] = (), seen: Differen
     _write_owner(folder, "")
 
 
-def sweep_worktrees(origin: Layout) -> None:
-    """Remove the checkouts whose processes have gone and whose runs are recorded; what they left is moved first."""
+def bring_back(held: Worktree, run: str) -> None:
+    """Move what an earlier attempt of a run left into the checkout of its next one: checkpoints, say."""
+    root = os.path.join(state_dir(held.origin), FILES_FOLDER, run)
+    for folder, _, names in os.walk(root):
+        for name in names:
+            source = os.path.join(folder, name)
+            target = os.path.join(held.top, os.path.relpath(source, root))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.replace(source, target)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def sweep_worktrees(origin: Layout, *, restarted: str = "") -> None:
+    """Remove the checkouts whose processes have gone and whose runs are recorded; what they left is moved first.
+
+    A shared file system need not show one machine the locks of another: checkouts made elsewhere are left alone for
+    a day, but for that of a run whose scheduler has restarted it.
+    """
     root = os.path.join(state_dir(origin), "worktrees")
     for name in os.listdir(root) if os.path.isdir(root) else []:
         folder = os.path.join(root, name)
+        if _is_foreign(folder) and not (restarted and _read_owner(folder) == restarted):
+            continue
         lock = _lock(folder)
         if lock is None:
             continue
@@ -255,15 +298,30 @@ def _lock(folder: str) -> int | None:
 
 
 def _read_owner(folder: str) -> str:
+    return str(_owner(folder).get("run", ""))
+
+
+def _owner(folder: str) -> dict[str, Any]:
     try:
         with open(os.path.join(folder, _OWNER), encoding="utf-8") as file:
-            return str(json.load(file)["run"])
-    except (OSError, ValueError, KeyError):
-        return ""
+            return dict(json.load(file))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _is_foreign(folder: str) -> bool:
+    """Whether another machine made a checkout, not long ago."""
+    host = _owner(folder).get("host", machine.host())
+    try:
+        return (
+            host != machine.host() and time.time() - os.stat(os.path.join(folder, _OWNER)).st_mtime < _FOREIGN_SECONDS
+        )
+    except OSError:
+        return False
 
 
 def _write_owner(folder: str, run: str) -> None:
     temporary = os.path.join(folder, f".{_OWNER}")
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump({"run": run, "pid": os.getpid()}, file)
+        json.dump({"run": run, "pid": os.getpid(), "host": machine.host()}, file)
     os.replace(temporary, os.path.join(folder, _OWNER))

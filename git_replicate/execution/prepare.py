@@ -90,7 +90,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class _Captured:
+class Captured:
     """What there is to know without writing anything."""
 
     command: tuple[str, ...]
@@ -117,21 +117,21 @@ def prepare(request: Request, place: Place, earlier: Earlier | None = None, site
     if earlier is None:
         return _prepare(request, place, None, site)
     try:
-        return _prepare(request, place, earlier)
+        return _prepare(request, place, earlier, site)
     except NotTheSameRunError as reason:
         place.warn(f"run {earlier.name} of this job's earlier attempt is not continued: {reason}")
-        return _prepare(request, place, None)
+        return _prepare(request, place, None, site)
 
 
 def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site | None = None) -> Prepared:
-    captured = _capture(request, place, earlier, site)
+    captured = capture_all(request, place, earlier, site)
     now = datetime.now(UTC)
     run = earlier.record.id if earlier else new_run_id(now, os.urandom(4))
     spool, missing = _make_spool(place, run, strict=request.strict)
     if missing:
         place = replace(place, warn=lambda line: None)  # one warning says it all
     snapshot, code = _checked_out(place, spool, site) if site else _snapshot(place, spool, strict=request.strict)
-    record = _record(request, place, captured, run, now)
+    record = new_record(request, place, captured, run, now)
     record = replace(record, code=code, missing=(*missing, *captured.doubts))
     if site is not None:
         record = replace(record, rerun_of=site.rerun_of, sweep=site.sweep, hybrid=site.hybrid)
@@ -149,6 +149,8 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
             raise NotTheSameRunError(reason)
         record, plan = continued(earlier, record), continued_plan(earlier, plan, now)
         snapshot = continued_snapshot(earlier, snapshot) if snapshot else None
+        if earlier.frozen and earlier.data != captured.data:
+            place.warn("the data are not as they were when the run was queued; what is there now is recorded")
         keep_history(place.repository, earlier, spool)
     for warning in captured.params.warnings:
         place.warn(warning)
@@ -161,7 +163,10 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
     return _begin(prepared, place, strict=request.strict)
 
 
-def _capture(request: Request, place: Place, earlier: Earlier | None, site: Site | None = None) -> _Captured:
+def capture_all(
+    request: Request, place: Place, earlier: Earlier | None, site: Site | None = None, *, check: bool = True
+) -> Captured:
+    """What there is to know, and the stages brought up to date; `check`: that there is such a command."""
     settings = place.settings
     top = _worktree(place)
     option = settings.random.seed if request.seed is None else request.seed
@@ -174,7 +179,7 @@ def _capture(request: Request, place: Place, earlier: Earlier | None, site: Site
     seeds = fixed or draw_seed(option, os.urandom, around)
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
     words = site.words(command) if site else command
-    if command:
+    if command and check:
         find_command(words[0], environ, directory)
     experiment = _experiment(request, settings, command)
     params = capture_params(
@@ -184,7 +189,7 @@ def _capture(request: Request, place: Place, earlier: Earlier | None, site: Site
     paths = (*settings.data.paths, *request.data)
     inputs = prepare_inputs(place.repository, settings, paths, used, place.say)
     environment, doubts = capture_environment(words, directory, environ, settings.environment, top)
-    return _Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
+    return Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
 
 
 def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -198,7 +203,7 @@ def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, s
     return built.variables(environ)
 
 
-def _record(request: Request, place: Place, captured: _Captured, run: RunId, now: datetime) -> Record:
+def new_record(request: Request, place: Place, captured: Captured, run: RunId, now: datetime) -> Record:
     """The record of a run that starts now; its code is not in it yet."""
     params = captured.params
     return Record(

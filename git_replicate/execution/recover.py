@@ -21,6 +21,7 @@ from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import PLAN_FILE, load_plan
 from git_replicate.execution.ranks import RANK_FILE, merge_ranks
 from git_replicate.execution.spool import Alive, Spool, fallback_root, list_spools, spool_root
+from git_replicate.execution.waiting import end_abandoned, job_has_ended
 from git_replicate.git.repository import Repository
 from git_replicate.store.elsewhere import elsewhere
 from git_replicate.store.notes import write_notes
@@ -78,7 +79,7 @@ def live_runs(repo: Repository) -> list[LiveRun]:
 def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recovered]:
     """Conclude every run whose processes have gone; those still running are only named."""
     for run in live_runs(repo):
-        if run.session or run.alive in ("recorder", "elsewhere"):
+        if run.session or run.alive == "recorder" or (run.alive == "elsewhere" and not job_has_ended(run.record)):
             continue
         if run.alive in ("holder", "command"):
             yield Recovered(run.name, "still running, without its recorder; recover it when it has ended")
@@ -93,6 +94,8 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
             continue
         yield Recovered(run.name, f"recovered: {ended.record.status}")
     yield from _without_spool(repo, dry_run=dry_run)
+    for item in end_abandoned(repo, dry_run=dry_run):
+        yield Recovered(*item)
     for rank in merge_ranks(repo, dry_run=dry_run):
         yield Recovered(*rank)
     if not dry_run:

@@ -6,9 +6,10 @@ it says before anything runs: the snapshot is not here, data is missing or diffe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from git_replicate.execution.prepare import Place, record_code
 from git_replicate.execution.replay import EnvironmentChoice, Setup, furnish, inside, replay
 from git_replicate.execution.run import Ran, run_at
 from git_replicate.execution.sides import judge_rerun, read_side
+from git_replicate.execution.site import Site
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.store import Parts, finish, list_runs
@@ -54,18 +56,38 @@ class Rerun:
 
 def start_isolated(request: Request, place: Place, at: str = "") -> Ran:
     """Record the code as it is now (or take a commit), and run the command in a checkout of it."""
-    repo = place.repository
-    if at:
-        code = code_of(repo, at)
-    else:
-        folder = state_dir(repo.layout)
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="scratch-") as scratch:
-            code = record_code(place, scratch)
-    with worktree(repo.layout, Oid(code.snapshot), code) as held:
-        inner = inside(place, held, repo.layout.prefix)
+    code = frozen_code(place, at)
+    with in_checkout(place, request, code, place.repository.layout.prefix) as there:
+        return run_at(there.site, request, there.place, there.held, there.links)
+
+
+@dataclass(frozen=True, slots=True)
+class Furnished:
+    """A checkout ready for a run: the repository as seen from it, and the links in it that lead out."""
+
+    held: Worktree
+    place: Place
+    site: Site
+    links: Sequence[str]
+
+
+@contextlib.contextmanager
+def in_checkout(place: Place, request: Request, code: Code, prefix: str, name: str = "") -> Iterator[Furnished]:
+    """A checkout of a snapshot for as long as the block lasts; `name`: of its folder, if nobody has that."""
+    with worktree(place.repository.layout, Oid(code.snapshot), code, name=name) as held:
+        inner = inside(place, held, prefix)
         site, links = furnish(held, inner, request, os.environ, code)
-        return run_at(site, request, inner, held, links)
+        yield Furnished(held, inner, site, links)
+
+
+def frozen_code(place: Place, at: str = "") -> Code:
+    """The code as it is now, stored; or that of a commit."""
+    if at:
+        return code_of(place.repository, at)
+    folder = state_dir(place.repository.layout)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="scratch-") as scratch:
+        return record_code(place, scratch)
 
 
 def code_of(repo: Repository, revision: str) -> Code:

@@ -54,15 +54,19 @@ def run_at(
     *,
     guard: Guard | None = None,
     batch: bool = False,
+    earlier: Earlier | None = None,
 ) -> Ran:
     """Record and run a command in a checkout; `place` is the repository as seen from there.
 
-    What it wrote and no record keeps is moved out of the checkout. batch: notes are written by whoever has many runs.
+    What it wrote and no record keeps is moved out of the checkout, and what an earlier attempt wrote into it.
+    batch: notes are written by whoever has many runs.
     """
-    from git_replicate.execution.isolation import isolated_environment, settle
+    from git_replicate.execution.isolation import bring_back, isolated_environment, settle
 
-    prepared = prepare(request, place, site=site)
+    prepared = prepare(request, place, earlier, site)
     held.note_run(prepared.record.id)
+    if prepared.record.attempts > 1:
+        bring_back(held, prepared.record.id)
     prepared = replace(prepared, environment=isolated_environment(prepared.environment, site))
     seen: list[Differences] = []
 
@@ -71,6 +75,8 @@ def run_at(
 
     ran = _run(prepared, place, None, scan=scan, notes=not batch, guard=guard)
     kept = [path for path, output in ran.record.outputs.items() if output.kept != "no"]
+    if earlier is not None and ran.record.status is not Status.FINISHED:
+        kept = []
     settle(held.origin, held.checkout.folder, kept, next(iter(seen), None))
     return ran
 

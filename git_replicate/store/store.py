@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -166,18 +166,19 @@ def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:
     """Store a later state of the run (its end, or a checkpoint) on top of the newest, and move its ref there.
 
     If somebody else moved the ref forward meanwhile (a checkpoint, a recovery) the new commit goes on top of theirs,
-    except that a `lost` record never covers one that has ended. If the run was removed meanwhile, it stays removed
-    and its commit in the trash goes forward. A ref that somebody deleted by hand is made again. `RefMovedError` if
-    the ref leads to another run altogether.
+    except that a `lost` record never covers one that has ended, nor a `queued` one a run that has begun. If the run
+    was removed meanwhile, it stays removed and its commit in the trash goes forward. A ref that somebody deleted by
+    hand is made again. `RefMovedError` if the ref leads to another run altogether.
     """
     for _ in range(_LONGEST_CHAIN):
         ref, tip = _newest(repo, record, start)
-        stored = _ended_record(repo, tip) if tip not in (None, start) else None
-        if stored is not None and tip is not None and record.status is Status.LOST:
+        stored = _stored_record(repo, tip) if tip not in (None, start) else None
+        if stored is not None and tip is not None and _is_overtaken(record.status, stored.status):
             commit = tip
         else:
+            ended = stored if stored is not None and stored.status.ended else None
             try:
-                commit = _advance(repo, _with_scan(record, stored), ref, tip, start, parts)
+                commit = _advance(repo, _with_scan(record, ended), ref, tip, start, parts)
             except RefMovedError:
                 if _newest(repo, record, start) == (ref, tip):
                     raise
@@ -187,13 +188,17 @@ def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:
     raise RefMovedError("record the end of the run", "its ref never stays still")
 
 
-def _ended_record(repo: Repository, tip: Oid | None) -> Record | None:
-    """The record at a run's newest commit, if that is one of its end."""
+def _stored_record(repo: Repository, tip: Oid | None) -> Record | None:
+    """The record at a run's newest commit, if it can be read."""
     try:
-        record = read_run(repo, tip or "").record
+        return read_run(repo, tip or "").record
     except FormatError:
         return None
-    return record if record.status.ended else None
+
+
+def _is_overtaken(status: Status, stored: Status) -> bool:
+    """Whether a run has gone further than one who knows it at a status would think."""
+    return stored.ended if status is Status.LOST else status is Status.QUEUED and stored is not Status.QUEUED
 
 
 def _with_scan(record: Record, stored: Record | None) -> Record:
@@ -342,6 +347,17 @@ def read_run(repo: Repository, name: str) -> StoredRun:
     record = records.loads(text)
     ref = name if name.startswith(RUNS_PREFIX) else run_ref(record.experiment, record.id)
     return StoredRun(ref, commit, record)
+
+
+def read_records(repo: Repository, names: Iterable[str]) -> list[Record | None]:
+    """The records at several refs or commits, in one stream; None for what is not there or cannot be read."""
+    found: list[Record | None] = []
+    for text in repo.read_many(f"{name}:{RESERVED_FOLDER}/{RUN_FILE}" for name in names):
+        try:
+            found.append(records.loads(text) if text is not None else None)
+        except FormatError:
+            found.append(None)
+    return found
 
 
 def list_runs(repo: Repository) -> list[RunRef]:

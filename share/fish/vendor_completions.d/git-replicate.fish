@@ -61,6 +61,9 @@ complete -f -c git -n '__git_replicate_uses start' -l open -d 'record a session 
 complete -f -c git -n '__git_replicate_uses start' -l isolated -d 'run in a checkout of the code as it is now'
 complete -f -c git -n '__git_replicate_uses start' -l at -x -d 'run in a checkout of a commit'
 complete -f -c git -n '__git_replicate_uses start' -l no-probe -d 'do not observe what happens inside the command\'s Python processes'
+complete -f -c git -n '__git_replicate_uses start' -l submit -d 'freeze the run now and hand it to the batch scheduler'
+complete -f -c git -n '__git_replicate_uses start' -l submit-option -x -d 'an option of the scheduler; repeatable'
+complete -f -c git -n '__git_replicate_uses start' -l queued -x -a '(__git_replicate_runs)' -d 'begin a run that was submitted (what its job does)'
 complete -f -c git -n '__git_replicate_uses start' -l no-placeholders -d 'leave {name} in the command as it is'
 complete -f -c git -n '__git_replicate_uses start' -l new-run -d 'a restarted job begins a new run instead of continuing its own'
 
