@@ -44,6 +44,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("bundle", "bundle", "write runs and annotations to a file, for places without a network", "share"),
     Command("status", "status", "live runs of this machine", "keep"),
     Command("recover", "recover", "finalise the runs whose recorder is gone", "keep"),
+    Command("gc", "gc", "give disk back, and pack what runs have left", "keep"),
     Command("hooks", "hooks", "install, remove or show the git hooks", "set up"),
     Command("init", "init", "write replicate.toml and set git up for runs; asks before each", "set up"),
 )

@@ -78,6 +78,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "status": ("git replicate status",),
     "recover": ("git replicate recover --dry-run", "git replicate recover"),
+    "gc": ("git replicate gc --dry-run", "git replicate gc"),
     "hooks": ("git replicate hooks install", "git replicate hooks status", "git replicate hooks remove"),
     "init": ("git replicate init", "git replicate init --yes"),
 }

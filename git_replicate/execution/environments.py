@@ -8,6 +8,7 @@ none, and is begun anew; of two builders the second waits, and finds the work do
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -189,6 +190,8 @@ def _complete(folder: str, prefix: str) -> tuple[str, ...] | None:
     dangling = os.path.islink(python) and not os.path.exists(python)
     if dangling or not os.path.isdir(os.path.join(prefix, "bin")):
         return None
+    with contextlib.suppress(OSError):
+        os.utime(os.path.join(folder, _MARK))  # when it was last used, for whoever gives disk back
     return tuple(map(str, mark.get("notes", ())))
 
 

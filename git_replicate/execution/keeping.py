@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from git_replicate.core.errors import FormatError, GitError, UserError
@@ -126,6 +126,26 @@ def _release(repo: Repository, holding: Holding) -> str:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(blobs.path_of(store, name))
     return ""
+
+
+def drop_unheld(layout: Layout, refs: Collection[str]) -> int:
+    """Remove the stored files that no run of these refs holds; bytes. A crash, or a run that was removed, left them."""
+    store, freed = os.path.join(state_dir(layout), "store"), 0
+    if not os.path.isdir(store):
+        return 0
+    with wait_lock(os.path.join(state_dir(layout), "kept.lock")):
+        holdings = _holdings(layout)
+        for holding in holdings:
+            parsed = parse_run_ref(holding.ref)
+            if holding.ref not in refs and not (parsed and trash_ref(*parsed) in refs):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(_folder(layout), holding.run))
+        held = {name for holding in _holdings(layout) for name in holding.files}
+        for folder, _, names in os.walk(store):
+            for path in (os.path.join(folder, name) for name in names if len(name) == 64 and name not in held):
+                freed += os.path.getsize(path)
+                os.unlink(path)
+    return freed
 
 
 def _record_release(repo: Repository, holding: Holding) -> None:

@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish sweep log show diff-params diff env collate data outputs rerun why snapshot apply branch annotate rm push fetch bundle status recover hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish sweep log show diff-params diff env collate data outputs rerun why snapshot apply branch annotate rm push fetch bundle status recover gc hooks init
 end
 
 function __git_replicate_uses
@@ -41,6 +41,7 @@ complete -f -c git -n __git_replicate_needs_command -a fetch -d 'take runs and a
 complete -f -c git -n __git_replicate_needs_command -a bundle -d 'write runs and annotations to a file, for places without a network'
 complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs of this machine'
 complete -f -c git -n __git_replicate_needs_command -a recover -d 'finalise the runs whose recorder is gone'
+complete -f -c git -n __git_replicate_needs_command -a gc -d 'give disk back, and pack what runs have left'
 complete -f -c git -n __git_replicate_needs_command -a hooks -d 'install, remove or show the git hooks'
 complete -f -c git -n __git_replicate_needs_command -a init -d 'write replicate.toml and set git up for runs; asks before each'
 
@@ -233,6 +234,11 @@ complete -f -c git -n '__git_replicate_uses status' -l format -x -a 'text json' 
 
 complete -f -c git -n '__git_replicate_uses recover' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses recover' -s n -l dry-run -d 'only say what would be recovered'
+
+complete -f -c git -n '__git_replicate_uses gc' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses gc' -s n -l dry-run -d 'only say what would go'
+complete -f -c git -n '__git_replicate_uses gc' -s y -l yes -d 'the files of isolated runs as well, without asking'
+complete -f -c git -n '__git_replicate_uses gc' -l caches -d 'every cache, however lately it was used'
 
 complete -f -c git -n '__git_replicate_uses hooks' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses hooks' -a 'install remove status'
