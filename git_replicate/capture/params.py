@@ -125,6 +125,7 @@ def capture_params(
     source = {
         **dict.fromkeys(read, "file"),
         **dict.fromkeys(guessed, "command"),
+        **dict.fromkeys([name for name in flatten(asked) if name in read and name not in unused], "requested"),
         **dict.fromkeys(delivered, "requested"),
     }
     return assemble_params(flat, source, unused, warnings)

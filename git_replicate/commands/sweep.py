@@ -7,13 +7,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.git.repository import Oid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from git_replicate.commands.context import Context
     from git_replicate.core.sweep import Planned, Sweep
-    from git_replicate.execution.sweep import Known
+    from git_replicate.execution.engine import Engine
+    from git_replicate.execution.sweep import Job, Known
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--resume", metavar="SWEEP", help="do what is missing of a sweep, and again what failed")
     add("--timeout", metavar="TIME", type=_time, default=0.0, help="end a run that takes longer: 90, 90s, 20m, 2h")
     add("--stop-after", metavar="N", type=_positive, default=0, help="begin no run once N have failed")
+    add("--repeat", action="store_true", help="run also what has the same finished run already")
     add("--dry-run", action="store_true", help="show the runs, and do none")
     add("-e", "--experiment", metavar="NAME", default="", help="name of the series (default: the script's name)")
     add("-m", "--message", metavar="TEXT", default="", help="why these runs, in your words")
@@ -65,18 +68,34 @@ def _seed_number(text: str) -> int:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.execution.engine import LocalEngine
     from git_replicate.execution.jobs import RUN_VARIABLE
 
     if os.environ.get(RUN_VARIABLE):
         raise UserError("a sweep cannot begin within a run", f"env -u {RUN_VARIABLE} git replicate sweep ...")
-    if options.resume:
-        sweep, known = _resumed(options, context)
-    else:
-        sweep, known = _new_sweep(options, context), None
-    missing, begun = _missing(sweep, known)
-    if options.dry_run:
-        return _show_plan(context, sweep, missing)
-    return _carry_out(options, context, sweep, known, missing, begun)
+    job, known = _resumed(options, context) if options.resume else (_new_job(options, context), None)
+    with LocalEngine([{}] * options.jobs) as engine:
+        missing, begun, there = _missing(options, context, job, known, engine)
+        if options.dry_run:
+            return _show_plan(context, job.sweep, missing)
+        return _carry_out(options, context, job, engine, missing, begun, there)
+
+
+def _new_job(options: argparse.Namespace, context: Context) -> Job:
+    """A new sweep of the code as it is now; `UserError` if what it asks for cannot reach the program."""
+    from git_replicate.execution.delivery import check_params, with_seed
+    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.sweep import Job, earlier_run, take_code
+
+    sweep = _new_sweep(options, context)
+    console, layout = context.console, context.repository.layout
+    code = take_code(Place(context.writer, context.config, context.settings, console.say, console.warn))
+    check_params(sweep, context.repository, code, context.settings)
+    given = sweep.command
+    sweep = with_seed(sweep, context.repository, code, earlier_run(context.index, given), layout.prefix)
+    if sweep.command != given and not options.quiet:
+        console.say(f"seeds are handed over in the command: {' '.join(sweep.command)}")
+    return Job(sweep, code, layout.top or "", layout.prefix.rstrip("/"), options.experiment)
 
 
 def _new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
@@ -144,27 +163,39 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _resumed(options: argparse.Namespace, context: Context) -> tuple[Sweep, Known]:
+def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]:
+    """The job of a sweep that exists, and its runs."""
+    from git_replicate.core.secrets import MASK
     from git_replicate.core.sweep import read_sweep
-    from git_replicate.execution.sweep import find_sweep
+    from git_replicate.execution.sweep import Job, code_again, find_sweep
 
     if options.param or options.space or options.command or options.seeds or options.random:
         raise UsageError("--resume takes command, params and seeds from the sweep", "git replicate sweep --resume ID")
-    known = find_sweep(context.index, options.resume)
-    return read_sweep(known.records[-1]), known
+    known = find_sweep(context.index, options.resume, context.settings.results)
+    last = known.records[-1]
+    sweep = read_sweep(last)
+    if any(MASK in word for word in sweep.command):
+        raise UserError(f"the command of sweep {sweep.id} had a secret, which is not recorded", "begin a new sweep")
+    if not last.code.snapshot or not context.repository.exists(Oid(last.code.snapshot)):
+        raise UserError(f"the code of sweep {sweep.id} is not in this clone", "git fetch --unshallow, or fetch the run")
+    top = context.repository.layout.top or ""
+    return Job(sweep, code_again(last.code), top, last.directory, last.experiment), known
 
 
-def _missing(sweep: Sweep, known: Known | None) -> tuple[list[Planned], list[Planned]]:
-    """The runs still to be done, and those that somebody began."""
-    from git_replicate.execution.sweep import key_of
+def _missing(
+    options: argparse.Namespace, context: Context, job: Job, known: Known | None, engine: Engine
+) -> tuple[list[Planned], list[Planned], int]:
+    """The runs still to be done, those that somebody began, and how many there are already."""
+    from git_replicate.execution.sweep import alike, key_of
 
-    plan = list(sweep.plan())
+    plan = list(job.sweep.plan())
     if known is None:
-        return plan, []
+        there = {} if options.repeat else alike(context.index, job, engine, plan)
+        return [planned for planned in plan if key_of(planned) not in there], [], len(there)
     ended, running = known.ended(), known.running()
     left = [planned for planned in plan if key_of(planned) not in ended]
     begun = [planned for planned in left if key_of(planned) in running]
-    return [planned for planned in left if key_of(planned) not in running], begun
+    return [planned for planned in left if key_of(planned) not in running], begun, len(plan) - len(left)
 
 
 def _show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int:
@@ -185,42 +216,32 @@ def _show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> in
 def _carry_out(
     options: argparse.Namespace,
     context: Context,
-    sweep: Sweep,
-    known: Known | None,
+    job: Job,
+    engine: Engine,
     missing: Sequence[Planned],
     begun: Sequence[Planned],
+    there: int,
 ) -> int:
-    from git_replicate.execution.engine import LocalEngine
-    from git_replicate.execution.prepare import Place
-    from git_replicate.execution.sweep import Job, Listed, carry_out, code_again, take_code, tidy
+    from git_replicate.execution.sweep import Listed, carry_out, tidy
     from git_replicate.store.notes import write_notes
 
     console = context.console
-    if known is None:
-        place = Place(context.writer, context.config, context.settings, console.say, console.warn)
-        job = Job(sweep, take_code(place), os.getcwd(), options.experiment)
-    else:
-        last = known.records[-1]
-        job = Job(sweep, code_again(last.code), os.path.join(_top(context), last.directory), last.experiment)
-    watcher = Lines(context, sweep, len(missing) + len(begun))
-    watcher.say(f"sweep {sweep.id}: {len(missing) + len(begun)} runs")
-    with LocalEngine([{}] * max(1, min(options.jobs, len(missing) + len(begun)))) as engine:
-        stopped = carry_out(
-            job,
-            Listed(missing),
-            engine,
-            watcher,
-            stop_after=options.stop_after,
-            begun=begun,
-            upkeep=lambda: write_notes(context.writer),
-        )
+    number = len(missing) + len(begun)
+    watcher = Lines(context, job.sweep, number)
+    more = f", {there} there already (again: --repeat)" if there else ""
+    watcher.say(f"sweep {job.sweep.id}: {number} runs{more}")
+    stopped = carry_out(
+        job,
+        Listed(missing),
+        engine,
+        watcher,
+        stop_after=options.stop_after,
+        begun=begun,
+        upkeep=lambda: write_notes(context.writer),
+    )
     tidy(context.writer)
-    console.answer(sweep.id)
+    console.answer(job.sweep.id)
     return 130 if stopped == "interrupted" else 1 if watcher.failed else 0
-
-
-def _top(context: Context) -> str:
-    return context.repository.layout.top or "."
 
 
 class Lines:

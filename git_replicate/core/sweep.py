@@ -39,7 +39,6 @@ class Options:
     outputs: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    placeholders: bool = True
     prepare: bool = False
     timeout: float = 0.0
     """Seconds; 0: none."""
@@ -126,7 +125,7 @@ class Sweep:
 
 def _options_document(options: Options) -> Document:
     plain = Options()
-    names = ("data", "outputs", "metrics", "tags", "placeholders", "prepare", "timeout")
+    names = ("data", "outputs", "metrics", "tags", "prepare", "timeout")
     values = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(plain, name)}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 

@@ -22,7 +22,7 @@ def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, .
     known = flatten(record.params)
     for name, value in changes.items():
         text = _text(value)
-        if _replace(words, name, text):
+        if replace_param(words, name, text):
             continue
         if "params_file" in placeholders(words) or record.params_source.get(name) == "api":
             requested[name] = value
@@ -34,8 +34,8 @@ def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, .
     return tuple(words), requested
 
 
-def _replace(words: list[str], name: str, text: str) -> bool:
-    """Change every place of the command that gives the param; whether there was one."""
+def replace_param(words: list[str], name: str, text: str) -> bool:
+    """Change every place of a command that gives the param; whether there was one."""
     options = {f"--{spelling}" for spelling in _spellings(name)} | ({f"-{name}"} if len(name) == 1 else set())
     found = False
     for n, word in enumerate(words):

@@ -194,9 +194,19 @@ def isolated_environment(environ: Mapping[str, str], site: Site) -> dict[str, st
     return env
 
 
-def look(held: Worktree) -> Differences:
-    """What a run left in the checkout, in one look."""
-    return differences(held.checkout)
+def look(held: Worktree, written: Mapping[str, bytes]) -> Differences:
+    """What a run left in the checkout, in one look; files that were written for it count if it changed them."""
+    seen = differences(held.checkout)
+    ours = {path for path, content in written.items() if _holds(os.path.join(held.top, path), content)}
+    return replace(seen, changed=tuple(path for path in seen.changed if path not in ours))
+
+
+def _holds(path: str, content: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read() == content
+    except OSError:
+        return False
 
 
 def left_behind(held: Worktree, seen: Differences, links: Sequence[str]) -> tuple[WrittenFile, ...]:

@@ -192,6 +192,12 @@ def capture_all(
     return Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
 
 
+def surroundings(request: Request, place: Place, site: Site) -> tuple[bytes, bytes]:
+    """Environment and data as the record of a run that started now would hold them; nothing is recorded."""
+    captured = _capture(request, place, None, site)
+    return captured.environment, captured.data
+
+
 def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The command's variables in the environment that the worktree asks for, which is built if it is not there."""
     from git_replicate.execution.environments import build_project

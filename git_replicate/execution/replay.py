@@ -23,6 +23,7 @@ from git_replicate.core.settings import Settings
 from git_replicate.core.verdict import Side
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.isolation import Worktree, link_paths, place_data
+from git_replicate.execution.params_files import write_params_files
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.run import Ran, run_at
@@ -88,7 +89,7 @@ def inside(place: Place, held: Worktree, prefix: str) -> Place:
 def furnish(
     held: Worktree, place: Place, request: Request, environ: Mapping[str, str], code: Code
 ) -> tuple[Site, list[str]]:
-    """Declared data and configured paths linked into the checkout, the command's folder made; and the links made.
+    """Declared data and configured paths linked into the checkout, requested params in its files; and the links made.
 
     place: the repository as seen from the checkout.
     """
@@ -97,7 +98,10 @@ def furnish(
     links = link_paths(held, (*settings.data.paths, *request.data, *named, *settings.isolated.link))
     directory = os.path.normpath(os.path.join(held.top, prefix))
     os.makedirs(directory, exist_ok=True)
-    site = Site(held.origin.top or "", held.top, directory, environ, code, nested=held.nested, lock=held.lock)
+    params, files = dict(request.params), settings.params.files
+    written = write_params_files(held.top, files, params, request.command if request.placeholders else ())
+    origin = held.origin.top or ""
+    site = Site(origin, held.top, directory, environ, code, nested=held.nested, written=written, lock=held.lock)
     _say_what_is_missing(site, request.command, place)
     return site, links
 

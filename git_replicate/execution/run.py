@@ -88,7 +88,7 @@ def _scan_checkout(
     from git_replicate.execution.isolation import left_behind, look, moved
 
     try:
-        found.append(look(held))
+        found.append(look(held, prepared.site.written if prepared.site else {}))
     except (GitError, OSError) as error:
         place.warn(f"what changed during the run is not known: {error}")
         return None

@@ -35,6 +35,8 @@ class Site:
     """What the run takes from another than the one that it is a rerun of."""
     nested: bool = False
     """Whether there are submodules in the checkout."""
+    written: Mapping[str, bytes] = field(default_factory=dict)
+    """Params files of the checkout that were given the run's params, and their content."""
     lock: int = -1
     """Descriptor that marks the checkout as in use."""
 

@@ -8,6 +8,7 @@ carried out is the engine's, what a person sees is the watcher's, which point co
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import tempfile
@@ -19,24 +20,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from git_replicate.core import record as records
-from git_replicate.core.delivery import fault
 from git_replicate.core.errors import ReplicateError, UserError
+from git_replicate.core.query import quote
 from git_replicate.core.record import Code, Record, Status
+from git_replicate.core.settings import ResultsSettings
 from git_replicate.core.sweep import Planned, Sweep, planned_of
+from git_replicate.execution.delivery import fault, same_program
 from git_replicate.execution.engine import Engine, WorkerDiedError
 from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, record_code
 from git_replicate.execution.processes import is_git
-from git_replicate.execution.trial import Ended, Task, run_trial, take_over
+from git_replicate.execution.trial import Ended, Surroundings, Task, look_around, run_trial, take_over
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Repository
-from git_replicate.store.index import Index
+from git_replicate.store.index import Index, Row
+from git_replicate.store.lookup import find_run
 from git_replicate.store.notes import write_notes
 
 _SAME_PRESS_SECONDS = 0.5
 """The `git` that runs us hands on what it gets, and the terminal has sent us the same."""
 _TICK_SECONDS = 0.5
+_SEARCHED = 20
 _UPKEEP_SECONDS = 15.0
 _DEATHS = 2
 """How often a run may take its worker with it before it counts as failed."""
@@ -82,7 +87,10 @@ class Job:
 
     sweep: Sweep
     code: Code
-    directory: str
+    top: str
+    """Of the worktree."""
+    prefix: str = ""
+    """The folder in it that the command runs in, relative."""
     experiment: str = ""
 
     def task(self, planned: Planned) -> Task:
@@ -98,11 +106,10 @@ class Job:
             outputs=options.outputs,
             metrics=options.metrics,
             tags=options.tags,
-            placeholders=options.placeholders,
             prepare=options.prepare,
             quiet=True,
         )
-        return Task(self.directory, self.code, request, sweep.document(planned), options.timeout)
+        return Task(self.top, self.prefix, self.code, request, sweep.document(planned), options.timeout)
 
 
 @dataclass(slots=True)
@@ -277,28 +284,66 @@ def key_of(planned: Planned) -> tuple[int, int | None]:
     return planned.trial, planned.seed
 
 
+def alike(index: Index, job: Job, engine: Engine, plan: Sequence[Planned]) -> dict[tuple[int, int | None], Record]:
+    """Runs of earlier sweeps that are what this plan asks for, by trial and seed: all that went in is the same.
+
+    Code, command, folder, point, seed, environment and data; of a run without a seed of its own, none is asked for.
+    """
+    rows = index.matching(f"runs.tree = {quote(job.code.tree)} AND runs.status = 'finished' AND runs.sweep IS NOT NULL")
+    if not rows or not plan:
+        return {}
+    known: dict[str, tuple[Row, Record]] = {}
+    for row, document in zip(rows, index.documents(rows), strict=True):
+        record = records.from_document(document)
+        known.setdefault(_likeness(record.sweep, record.directory, record.seeds.run), (row, record))
+    found = {key_of(p): known.get(_likeness(job.sweep.document(p), job.prefix, p.seed)) for p in plan}
+    pairs = {key: pair for key, pair in found.items() if pair is not None}
+    if not pairs:
+        return {}
+    around: Surroundings = engine.submit(look_around, job.task(plan[0])).result()
+    return {
+        key: record
+        for key, (row, record) in pairs.items()
+        if (str(row.get("environment") or ""), str(row.get("data") or "")) == (around.environment, around.data)
+    }
+
+
+def _likeness(table: Mapping[str, Any], directory: str, seed: int | None) -> str:
+    """What two runs of one code have the same text of exactly if they ask for the same."""
+    _, point = planned_of(table)
+    asked = [table.get("command"), directory, sorted(point.items()), seed if table.get("seeds") else None]
+    return json.dumps([*asked, table.get("options", {})], sort_keys=True, default=str)
+
+
+def earlier_run(index: Index, command: Sequence[str]) -> Record | None:
+    """The newest run of the same script among the last few, if there is one."""
+    rows = index.select(None, limit=_SEARCHED)
+    found = (records.from_document(document) for document in index.documents(rows))
+    return next((record for record in found if same_program(record.command, command)), None)
+
+
 def runs_of_sweep(index: Index, name: str) -> Known:
     """Every run of a sweep."""
-    rows = index.matching(f"runs.sweep = '{_quoted(name)}'")
+    rows = index.matching(f"runs.sweep = {quote(name)}")
     documents: Sequence[Mapping[str, Any]] = list(index.documents(rows))
     return Known(tuple(records.from_document(document) for document in reversed(documents)))
 
 
-def find_sweep(index: Index, name: str) -> Known:
+def find_sweep(index: Index, name: str, results: ResultsSettings) -> Known:
     """The runs of the sweep that a name means: its id, a part of it, or any of its runs; `UserError` if none does."""
-    text = _quoted(name.rpartition("/")[2])
-    rows = index.matching(
-        f"runs.sweep IS NOT NULL AND (runs.sweep LIKE '{text}%' OR runs.sweep LIKE '%{text}' OR runs.id = '{text}')"
-        if text != "latest"
-        else "runs.sweep IS NOT NULL"
-    )
+    part = name.rpartition("/")[2]
+    alike = f"(runs.sweep LIKE {quote(part + '%')} OR runs.sweep LIKE {quote('%' + part)})"
+    rows = index.matching("runs.sweep IS NOT NULL" + (f" AND {alike}" if name != "latest" else ""))
     names = list(dict.fromkeys(str(row["sweep"]) for row in rows))
-    if not names:
-        raise UserError(f"no run is of a sweep {name!r}", "git replicate log --where 'sweep is not null'")
-    if len(names) > 1 and text != "latest":
-        raise UserError(f"{name!r} may be any of {', '.join(names[:5])}", f"git replicate sweep --resume {names[0]}")
-    return runs_of_sweep(index, names[0])
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''").replace("%", "").replace("_", "")
+    if name == "latest":
+        names = names[:1]
+    if len(names) > 1:
+        raise UserError(f"{name} may be any of {', '.join(names[:5])}", f"git replicate sweep --resume {names[0]}")
+    if names:
+        return runs_of_sweep(index, names[0])
+    if name == "latest":
+        raise UserError("there is no sweep yet", "git replicate sweep -h")
+    row = find_run(index, name, maximize=results.maximize, minimize=results.minimize)
+    if not row.get("sweep"):
+        raise UserError(f"run {row['id']} is not of a sweep", "git replicate log --where 'sweep is not null'")
+    return runs_of_sweep(index, str(row["sweep"]))

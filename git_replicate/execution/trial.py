@@ -22,7 +22,7 @@ from git_replicate.execution.conclude import conclude_run, outcome_of
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place
+from git_replicate.execution.prepare import Place, surroundings
 from git_replicate.execution.recover import LiveRun, live_runs
 from git_replicate.execution.replay import furnish, inside
 from git_replicate.execution.run import run_at
@@ -39,8 +39,10 @@ _LOOK_SECONDS = 0.2
 class Task:
     """A run to be carried out."""
 
-    directory: str
-    """A folder of a worktree of the repository: the command runs in the same folder of a checkout."""
+    top: str
+    """Of a worktree of the repository."""
+    prefix: str
+    """The folder in it, relative: the command runs in the same folder of a checkout."""
     code: Code
     request: Request
     sweep: Document
@@ -59,6 +61,14 @@ class Ended:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Blob ids of a run's environment and data; "" for none."""
+
+    environment: str
+    data: str
+
+
 @dataclass(slots=True)
 class _Bench:
     """What a process keeps from one task to the next."""
@@ -67,12 +77,13 @@ class _Bench:
     place: Place
     inner: Place
     code: Code
+    prefix: str
     used: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
 _benches: dict[str, tuple[_Bench, contextlib.ExitStack]] = {}
-"""By directory: one at a time, so that a process never holds more than one checkout."""
+"""By worktree: one at a time, so that a process never holds more than one checkout."""
 
 
 def run_trial(task: Task) -> Ended:
@@ -91,7 +102,7 @@ def run_trial(task: Task) -> Ended:
 def take_over(task: Task) -> Ended:
     """Carry on where somebody else may have begun: conclude the run there is once it ends, or carry the task out."""
     try:
-        repo = repository_at(find_layout(task.directory))
+        repo = repository_at(find_layout(task.top))
         live = left_run(repo, task)
         if live is None:
             return run_trial(task)
@@ -103,6 +114,16 @@ def take_over(task: Task) -> Ended:
         return Ended(read_run(repo, run_ref(live.record.experiment, live.record.id)).record)
     except (ReplicateError, OSError) as error:
         return Ended(None, problem=str(error), hint="git replicate recover")
+
+
+def look_around(task: Task) -> Surroundings:
+    """The environment and the data that the task would have, as the blobs that its record would hold."""
+    bench = _bench(task)
+    site, _ = furnish(bench.held, bench.inner, task.request, os.environ, task.code)
+    bench.used = True
+    environment, data = surroundings(task.request, bench.inner, site)
+    write = bench.inner.repository.write_blob
+    return Surroundings(write(environment) if environment else "", write(data) if data else "")
 
 
 def left_run(repo: Repository, task: Task) -> LiveRun | None:
@@ -118,18 +139,18 @@ def left_run(repo: Repository, task: Task) -> LiveRun | None:
 
 def _bench(task: Task) -> _Bench:
     """The checkout for a task: the one held, or a new one where that is of another snapshot."""
-    known = _benches.get(task.directory)
-    if known is not None and known[0].code == task.code:
+    known = _benches.get(task.top)
+    if known is not None and (known[0].code, known[0].prefix) == (task.code, task.prefix):
         return known[0]
     _leave()
-    layout = find_layout(task.directory)
+    layout = find_layout(task.top)
     config = read_config(layout)
     warnings: list[str] = []
     place = Place(repository_at(layout), config, load_settings(layout, config), _silent, warnings.append)
     stack = contextlib.ExitStack()
     held = stack.enter_context(worktree(layout, Oid(task.code.snapshot), task.code))
-    bench = _Bench(held, place, inside(place, held, layout.prefix), task.code, warnings=warnings)
-    _benches[task.directory] = bench, stack
+    bench = _Bench(held, place, inside(place, held, task.prefix), task.code, task.prefix, warnings=warnings)
+    _benches[task.top] = bench, stack
     return bench
 
 

@@ -81,3 +81,10 @@ def diff_blobs(layout: Layout, first: Oid, second: Oid) -> bytes:
     git = Git(layout.top or layout.git_dir, git_dir=layout.git_dir)
     options = ("--no-ext-diff", "--no-textconv", "--no-color", "--unified=0", "--inter-hunk-context=0")
     return git.run("compare two versions", "diff", *options, first, second, "--", accept=(0, 1)).stdout
+
+
+def mentions(layout: Layout, commit: Oid, text: str) -> bool:
+    """Whether any text file of a commit has these characters in a line."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    words = ("grep", "--quiet", "--no-textconv", "-I", "--fixed-strings", "-e", text, commit, "--")
+    return git.run("search the code", *words, accept=(0, 1), variables=_OFFLINE).returncode == 0

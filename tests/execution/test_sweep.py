@@ -103,3 +103,164 @@ def test_nothing_of_one_run_is_seen_by_the_next_in_its_checkout(repo: GitRepo) -
     for run in runs:
         moved = {entry["path"]: entry["moved_to"] for entry in run["files"]}
         assert (repo.top / ".git" / moved["x.log"]).read_text() == "x"
+
+
+def sweep(repo: GitRepo, *words: str, **variables: str) -> Any:
+    return replicate("sweep", *words, cwd=repo.top, variables=variables)
+
+
+def test_a_param_that_reaches_nothing_is_an_error_before_anything_runs(program: GitRepo) -> None:
+    done = sweep(program, "-p", "lr=0.5,0.25", "-p", "depth=1,2", "--", "python3", "train.py", "--lr", "0.5")
+    assert done.returncode == 1
+    assert "-p lr, depth: reaches nothing: the command has no {lr}" in done.stderr
+    assert "hint: git replicate sweep ... -- python3 train.py --lr {lr} --depth {depth}" in done.stderr
+    assert records(program) == []
+
+
+def test_a_param_that_the_program_parses_as_another_stops_the_sweep(repo: GitRepo) -> None:
+    repo.write(
+        "train.py",
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr', type=float)\n"
+        "options = parser.parse_args(['--lr', '3.0'])\nprint('score:', 1)\n",
+    )
+    repo.commit()
+    done = sweep(repo, "-p", "lr=1.0,2.0", "-p", "n=1..9", "--", sys.executable, "train.py", "{lr}", "{n}")
+    assert done.returncode == 1
+    assert "-p lr: 1.0 was asked for, and the program parsed lr = 3.0" in done.stderr
+    assert len(records(repo)) == 1
+
+
+def test_params_go_into_a_declared_file_of_the_checkout_and_never_into_the_worktree(repo: GitRepo) -> None:
+    repo.write("replicate.toml", '[params]\nfiles = ["conf/params.toml", "more.json"]\n')
+    repo.write("conf/params.toml", "# a comment\nlr = 0.1\n[model]\ndepth = 3\n")
+    repo.write("more.json", '{"name": "x", "n": null}\n')
+    repo.write(
+        "train.py",
+        "import json, tomllib\nconf = tomllib.load(open('conf/params.toml', 'rb'))\n"
+        "print('score:', conf['lr'] * conf['model']['depth'])\nprint('n:', json.load(open('more.json'))['n'])\n",
+    )
+    repo.commit()
+    done = sweep(repo, "-p", "lr=0.5", "-p", "model.depth=1,2", "-p", "n=7", "--", sys.executable, "train.py")
+    assert done.returncode == 0, done.stderr
+    runs = records(repo)
+    assert sorted((r["metrics"]["score"], r["metrics"]["n"]) for r in runs) == [(0.5, 7), (1.0, 7)]
+    assert runs[0]["params"] == {"lr": 0.5, "model": {"depth": 1}, "name": "x", "n": 7}
+    assert runs[0]["params_source"]["model.depth"] == "requested"
+    assert "changed_during_run" not in runs[0]["code"]
+    assert "files" not in runs[0]
+    assert repo.git("status", "--porcelain") == ""
+    again = replicate("rerun", runs[1]["id"], cwd=repo.top)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert records(repo)[2]["metrics"]["score"] == 1.0
+
+
+def test_all_params_reach_a_program_that_reads_a_params_file(repo: GitRepo) -> None:
+    repo.write("train.py", "import json, sys\np = json.load(open(sys.argv[1]))\nprint('score:', p['model']['depth'])\n")
+    repo.commit()
+    done = sweep(repo, "-p", "model.depth=4,5", "--", sys.executable, "train.py", "{params_file}")
+    assert done.returncode == 0, done.stderr
+    assert [r["metrics"]["score"] for r in records(repo)] == [4, 5]
+
+
+SEEDED = """import argparse, random
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int, default=0)
+options = parser.parse_args()
+random.seed(options.seed)
+print("score:", options.seed)
+"""
+
+
+@pytest.mark.parametrize("command", [["--seed", "{seed}"], ["--seed", "9"], []], ids=["named", "given", "parsed"])
+def test_seeds_reach_the_option_of_the_program(repo: GitRepo, command: list[str]) -> None:
+    repo.write("train.py", SEEDED)
+    repo.commit()
+    done = sweep(repo, "--seeds", "3", "--", sys.executable, "train.py", *command)
+    assert done.returncode == 0, done.stderr
+    assert [(r["metrics"]["score"], r["seeds"]["run"], r["seeds"]["mode"]) for r in records(repo)] == [
+        (0, 0, "given"), (1, 1, "given"), (2, 2, "given"),
+    ]  # fmt: skip
+
+
+def test_a_program_with_another_parsed_seed_stops_the_sweep_after_its_first_run(repo: GitRepo) -> None:
+    repo.write("train.py", SEEDED.replace('"--seed"', "'-'*2+'seed'").replace("default=0", "default=5"))
+    repo.commit()
+    done = sweep(repo, "--seeds", "3", "--", sys.executable, "train.py")
+    assert done.returncode == 1
+    assert "the program parsed seed = 5, not the run's seed 0" in done.stderr
+    assert "python train.py --seed {seed}" in done.stderr
+    assert len(records(repo)) == 1
+    again = sweep(repo, "--seeds", "3", "--", sys.executable, "train.py")  # now it is known what the program parses
+    assert again.returncode == 0, again.stderr
+    assert [r["metrics"]["score"] for r in records(repo)][1:] == [0, 1, 2]
+
+
+def test_code_of_the_worktree_stops_a_sweep(repo: GitRepo) -> None:
+    repo.write("lib.py", "K = 1\n")
+    repo.write("train.py", f"import sys\nsys.path.insert(0, {str(repo.top)!r})\nimport lib\nprint('k:', lib.K)\n")
+    repo.commit()
+    done = sweep(repo, "-p", "x=1..5", "--", sys.executable, "train.py", "{x}")
+    assert done.returncode == 1
+    assert "loaded code of your own worktree" in done.stderr
+    assert len(records(repo)) == 1
+
+
+def test_what_has_finished_before_is_not_done_again_unless_asked(program: GitRepo) -> None:
+    first = sweep(program, "-p", "lr=0.5,0.25", "-p", "depth=1", "--", *COMMAND)
+    more = sweep(program, "-p", "lr=0.5,0.25,0.125", "-p", "depth=1", "--", *COMMAND)
+    assert "1 runs, 2 there already" in more.stderr
+    assert (first.returncode, more.returncode) == (0, 0)
+    assert [r["params"]["lr"] for r in records(program)] == [0.5, 0.25, 0.125]
+    assert sweep(program, "-p", "lr=0.5", "-p", "depth=1", "--repeat", "--", *COMMAND).returncode == 0
+    assert len(records(program)) == 4
+    program.write("train.py", TRAIN + "# other code\n")
+    assert sweep(program, "-p", "lr=0.5", "-p", "depth=1", "--", *COMMAND).returncode == 0
+    assert len(records(program)) == 5
+
+
+def test_other_data_or_another_environment_is_another_run(program: GitRepo) -> None:
+    program.write(".gitignore", "data\n")
+    program.write("replicate.toml", '[data]\npaths = ["data"]\n[environment]\nvariables = ["THREADS"]\n')
+    program.write("data", "1")
+    words = ("-p", "lr=0.5", "-p", "depth=1", "--", *COMMAND)
+    assert sweep(program, *words).returncode == 0
+    assert sweep(program, *words).returncode == 0
+    assert len(records(program)) == 1
+    program.write("data", "2")
+    assert sweep(program, *words).returncode == 0
+    assert len(records(program)) == 2
+    assert sweep(program, *words, THREADS="4").returncode == 0
+    assert len(records(program)) == 3
+
+
+def test_a_dry_run_shows_the_runs_and_does_none(program: GitRepo) -> None:
+    words = ("-p", "lr=0.5,0.25", "-p", "depth=1,2", "--zip", "lr,depth", "--seeds", "2")
+    done = sweep(program, *words, "--dry-run", "--", *COMMAND, "{seed}")
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["trial", "lr", "depth", "seed"],
+        ["0", "0.5", "1", "0"], ["0", "0.5", "1", "1"], ["1", "0.25", "2", "0"], ["1", "0.25", "2", "1"],
+    ]  # fmt: skip
+    assert records(program) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--", "python"], "nothing to sweep over"),
+        (["-p", "lr", "--", "python", "{lr}"], "not of the form name=values"),
+        (["-p", "lr=0.1..1", "--", "python", "{lr}"], "a grid needs to know how many values"),
+        (["-p", "lr=1", "--resume", "latest"], "--resume takes command, params and seeds from the sweep"),
+        (["--resume", "latest"], "there is no sweep yet"),
+        (["--seeds", "x", "--", "true"], "--seeds x: not seeds"),
+        (["--space", "none.toml", "--", "true"], "none.toml"),
+        (["-p", "x=1", "--", "no-such-program", "{x}"], "no-such-program: command not found"),
+        (["-p", "x=1"], "no command to run"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(repo: GitRepo, words: list[str], why: str) -> None:
+    done = sweep(repo, *words)
+    assert done.returncode in (1, 2)
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+    assert records(repo) == []

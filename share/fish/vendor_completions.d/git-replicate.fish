@@ -84,6 +84,7 @@ complete -f -c git -n '__git_replicate_uses sweep' -s j -l jobs -x -d 'so many r
 complete -f -c git -n '__git_replicate_uses sweep' -l resume -x -d 'do what is missing of a sweep, and again what failed'
 complete -f -c git -n '__git_replicate_uses sweep' -l timeout -x -d 'end a run that takes longer: 90, 90s, 20m, 2h'
 complete -f -c git -n '__git_replicate_uses sweep' -l stop-after -x -d 'begin no run once N have failed'
+complete -f -c git -n '__git_replicate_uses sweep' -l repeat -d 'run also what has the same finished run already'
 complete -f -c git -n '__git_replicate_uses sweep' -l dry-run -d 'show the runs, and do none'
 complete -f -c git -n '__git_replicate_uses sweep' -s e -l experiment -x -a '(__git_replicate_experiments)' -d 'name of the series (default: the script\'s name)'
 complete -f -c git -n '__git_replicate_uses sweep' -s m -l message -x -d 'why these runs, in your words'

@@ -1,0 +1,191 @@
+"""Whether what a sweep asks for reaches its program: decided before anything runs, checked on every run.
+
+A param reaches the program through a placeholder, a declared params file, `{params_file}` or the API; a seed through
+`{seed}`, an option that the program is known to parse, or else the probe. A value that reaches nothing, or another
+one than was asked for, makes a table of runs that lies: that is an error of the sweep, and so is code that is not
+the snapshot's.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from git_replicate.capture.documents import parse_document
+from git_replicate.capture.params import placeholders, same_value
+from git_replicate.capture.program import find_program, program_name
+from git_replicate.capture.values import flatten, typed
+from git_replicate.core.errors import UserError
+from git_replicate.core.record import Code, Record
+from git_replicate.core.settings import Settings
+from git_replicate.core.sweep import Planned, Sweep
+from git_replicate.execution.changing import replace_param
+from git_replicate.git.history import mentions
+from git_replicate.git.repository import Oid, Repository
+
+_API: Final = "git_replicate"
+_PLAIN: Final = re.compile(r"[\w@%+=:,./{}-]+", re.ASCII)
+_OPTION_CALLS: Final = re.compile(r"(?:add_argument|add_option|option|Option|DEFINE_\w+)$")
+
+
+# --- before anything runs
+
+
+def check_params(sweep: Sweep, repo: Repository, code: Code, settings: Settings) -> None:
+    """`UserError` for params of the space that nothing hands to the program."""
+    wanted = placeholders(sweep.command)
+    if "params_file" in wanted:
+        return
+    named = {name.replace("-", "_") for name in wanted}
+    left = [name for name in sweep.space.dimensions if not ({name, *_prefixes(name)} & named)]
+    if left and settings.params.files:
+        known = _in_files(repo, code, settings.params.files)
+        left = [name for name in left if name not in known]
+    if not left or mentions(repo.layout, Oid(code.snapshot), _API):
+        return
+    first = left[0]
+    shown = ", ".join(left)
+    raise UserError(
+        f"-p {shown}: reaches nothing: the command has no {{{first}}}, and no declared params file has it",
+        f"git replicate sweep ... -- {_shown(_with_params(sweep.command, left))}",
+    )
+
+
+def _in_files(repo: Repository, code: Code, files: Sequence[str]) -> set[str]:
+    """The params in the declared files of the snapshot."""
+    found: set[str] = set()
+    texts = repo.read_many([f"{code.snapshot}:{path}" for path in files])
+    for path, text in zip(files, texts, strict=True):
+        document, _ = parse_document(text or b"", shown=path)
+        if isinstance(document, Mapping):
+            found |= set(flatten(document))
+    return found
+
+
+def with_seed(sweep: Sweep, repo: Repository, code: Code, earlier: Record | None, prefix: str) -> Sweep:
+    """The sweep with `{seed}` in its command, where it has seeds and the program is known to take one.
+
+    earlier: a run of the same command, which tells what its program parses.
+    """
+    command = list(sweep.command)
+    if not sweep.seeds or {"seed", "params_file"} & placeholders(command) or "seed" in sweep.space.dimensions:
+        return sweep
+    if replace_param(command, "seed", "{seed}"):
+        return replace(sweep, command=tuple(command))
+    option = _known_option(earlier) or _written_option(sweep, repo, code, prefix)
+    if not option or "--" in command:
+        return sweep
+    return replace(sweep, command=(*command, *option))
+
+
+def _known_option(earlier: Record | None) -> tuple[str, ...]:
+    if earlier is None or earlier.params_source.get("seed") != "parsed":
+        return ()
+    return ("seed={seed}",) if earlier.runtime.get("parser") == "hydra" else ("--seed", "{seed}")
+
+
+def _written_option(sweep: Sweep, repo: Repository, code: Code, prefix: str) -> tuple[str, ...]:
+    """What the source of a Python script shows: a parser's call with the option's name."""
+    word = find_program(sweep.command).word
+    if not word.endswith(".py"):
+        return ()
+    path = posixpath.normpath(posixpath.join(prefix, word))
+    text = next(iter(repo.read_many([f"{code.snapshot}:{path}"])))
+    try:
+        tree = ast.parse(text or b"")
+    except (SyntaxError, ValueError):
+        return ()
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    named = any(
+        _OPTION_CALLS.search(ast.unparse(call.func))
+        and any(isinstance(word, ast.Constant) and word.value in ("--seed", "seed") for word in call.args)
+        for call in calls
+    )
+    return ("--seed", "{seed}") if named else ()
+
+
+def same_program(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether two commands run the same script."""
+    return program_name(first) == program_name(second) and find_program(first).word == find_program(second).word
+
+
+# --- after a run
+
+
+def fault(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:
+    """Why no further run of the sweep makes sense, if the run shows that."""
+    if record.code.leaked:
+        return UserError(
+            f"run {record.id} loaded code of your own worktree instead of the snapshot's: the sweep stops",
+            f"git replicate show {record.id}",
+        )
+    return _undelivered(sweep, planned, record) or _own_seed(sweep, planned, record)
+
+
+def _undelivered(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:
+    unused = flatten(record.params_unused)
+    values = {**flatten(record.params), **dict.fromkeys(record.params_null)}
+    for name, wanted in planned.point.items():
+        seen = values.get(name)
+        parsed = record.params_source.get(name) in ("parsed", "api")
+        if parsed and not _is(seen, wanted):
+            why = f"the program parsed {name} = {seen}"
+        elif name in unused:
+            why = f"the run has {name} = {seen}" if name in values else "nothing reads it"
+        else:
+            continue
+        return UserError(
+            f"-p {name}: {wanted} was asked for, and {why}: the runs would not differ in it",
+            f"git replicate sweep ... -- {_shown(_with_params(sweep.command, [name]))}",
+        )
+    return None
+
+
+def _own_seed(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:
+    """That the program has another seed than its run: as a param of its own, or in a seeding call."""
+    if planned.seed is None or "seed" in placeholders(sweep.command):
+        return None
+    hint = f"git replicate sweep ... -- {_shown(_with_params(sweep.command, ['seed']))}"
+    seen = record.params.get("seed")
+    if record.params_source.get("seed") in ("parsed", "api") and not _is(seen, planned.seed):
+        return UserError(f"the program parsed seed = {seen}, not the run's seed {planned.seed}", hint)
+    own = {library for library, status in record.seeds.libraries.items() if status == "own"}
+    calls = [call for call in record.seeds.calls if call.get("library") in own and "value" in call]
+    if not calls or any(_is(call["value"], planned.seed) for call in calls):
+        return None
+    call = calls[0]
+    where = f"{call['file']}:{call['line']}: " if "file" in call and "line" in call else ""
+    function = str(call.get("function", "a seeding function"))
+    return UserError(
+        f"{where}the program seeds itself ({call['library']}: {function}({call['value']})), whatever the run's seed: "
+        f"runs with several seeds would be no spread",
+        f"take the seed from the command line: {hint.removeprefix('git replicate sweep ... -- ')}",
+    )
+
+
+def _is(seen: Any, wanted: Any) -> bool:
+    return same_value(seen, wanted) or same_value(typed(str(seen)), typed(str(wanted)))
+
+
+def _prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _with_params(command: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The command as it would take the params: where it gives them now, or as further options."""
+    words = list(command)
+    for name in names:
+        if not replace_param(words, name, f"{{{name}}}"):
+            words += [f"--{name.replace('_', '-')}", f"{{{name}}}"]
+    return words
+
+
+def _shown(words: Sequence[str]) -> str:
+    """The words as they are typed; placeholders need no quotes."""
+    return " ".join(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in words)
