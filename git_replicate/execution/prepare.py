@@ -194,7 +194,7 @@ def capture_all(
 
 def surroundings(request: Request, place: Place, site: Site) -> tuple[bytes, bytes]:
     """Environment and data as the record of a run that started now would hold them; nothing is recorded."""
-    captured = _capture(request, place, None, site)
+    captured = capture_all(request, place, None, site)
     return captured.environment, captured.data
 
 
