@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from git_replicate.commands import _reading, _running
-from git_replicate.core.errors import ReplicateError, UserError
+from git_replicate.commands import _bugs, _reading, _running
+from git_replicate.core.errors import ReplicateError, UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("runs", metavar="RUN", nargs="+", help="runs")
+    add("runs", metavar="RUN", nargs="*", help="runs; with --affected FILE[:LINES], as affected takes it")
+    add("--affected", action="store_true", help="the runs that affected names; with --onto they are superseded")
+    _bugs.add_options(parser)
     add("--set", metavar="NAME=VALUE", action="append", default=[], help="change one param; repeatable")
     add("--seeds", metavar="N", type=_count, default=0, help="run N times with fresh seeds and show the spread")
     add("--onto", metavar="COMMIT", help="on the code of another commit")
@@ -53,14 +55,17 @@ def _tolerance(text: str) -> float:
 def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.core.verdict import Outcome
 
-    rows = [_reading.find(context, name) for name in options.runs]
+    rows = _rows(options, context)
     changes = _changes(options, context)
     _running.confirm(context, rows, yes=options.yes)
     found: list[Rerun] = []
     failed = False
     for row in rows:
         try:
-            found += _rerun(context, row, changes)
+            reruns = _rerun(context, row, changes)
+            found += reruns
+            if options.affected and changes.onto:
+                _supersede(context, row, reruns)
         except ReplicateError as error:
             failed = True
             context.console.fail(error)
@@ -70,6 +75,38 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if failed or (Outcome.NONE in outcomes and not compared):
         return 1
     return 3 if Outcome.DIFFERS in outcomes and not compared else 0
+
+
+def _rows(options: argparse.Namespace, context: Context) -> list[Row]:
+    """The runs named, or those that contain the bug named and are not replaced yet."""
+    if not options.affected:
+        if options.introduced_by or options.fixed_by:
+            raise UsageError("--introduced-by and --fixed-by go with --affected", "git replicate rerun -h")
+        if not options.runs:
+            raise UsageError("which run?", "git replicate rerun latest")
+        return [_reading.find(context, name) for name in options.runs]
+    from git_replicate.core.containment import Presence
+
+    listed, _ = _bugs.find(context, options, options.runs, None, reruns=False)
+    surely = [each for each in listed if each.presence in (Presence.YES, Presence.MAYBE) and each.executed is not False]
+    rows = [dict(each.row) for each in surely if not each.row.get("superseded_by") and not each.row.get("invalid")]
+    left = len(listed) - len(rows)
+    more = f"; {left} that did not run it, are superseded or not known are left out" if left else ""
+    context.console.say(f"{len(rows)} affected run{'s' * (len(rows) != 1)} to make again{more}")
+    return rows
+
+
+def _supersede(context: Context, row: Row, reruns: Sequence[Rerun]) -> None:
+    """Say of a run that contained a bug which run on fixed code is in its place."""
+    from git_replicate.core.record import Status
+    from git_replicate.store.annotations import Change, append
+    from git_replicate.store.store import start_of
+
+    done = [item.record for item in reruns if item.record.status is Status.FINISHED]
+    if done:
+        name = f"{done[-1].experiment}/{done[-1].id}"
+        start = start_of(context.writer, row["oid"])
+        append(context.writer, {start: [Change("superseded_by", name)]}, actor=context.config.identity())
 
 
 def _changes(options: argparse.Namespace, context: Context) -> Changes:

@@ -77,13 +77,18 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             continue  # it is there as data
         if file.path in executed:
             score = 0.9
-        elif _PROSE.search(file.path):
+        elif is_prose(file.path):
             score = 0.05
         elif _SOURCE.search(file.path):
             score = 0.2 if executed and file.path.endswith(".py") else 0.8
         else:
             score = 0.5
         yield Cause("code", file.path, file.first[:12] or None, file.second[:12] or None, score)
+
+
+def is_prose(path: str) -> bool:
+    """Whether a file is text for people, which no program reads."""
+    return bool(_PROSE.search(path))
 
 
 def written_paths(record: Record) -> Iterable[str]:

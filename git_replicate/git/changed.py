@@ -28,3 +28,12 @@ def changed_paths(layout: Layout, first: str, second: str) -> list[ChangedPath]:
         sides = ["" if set(oid) == {"0"} else oid for oid in (a, b)]
         found.append(ChangedPath(os.fsdecode(path), *sides))
     return found
+
+
+def renamed_to(layout: Layout, first: str, second: str, path: str) -> str:
+    """The path that a file of one tree or commit has in another, as git finds renames; "" if it has none."""
+    git = Git(layout.top or layout.git_dir, git_dir=layout.git_dir)
+    words = ("diff-tree", "-r", "-z", "--find-renames", "--diff-filter=R", "--name-status", first, second, "--")
+    parts = git.run("look for renames", *words).stdout.split(b"\0")
+    pairs = zip(parts[1::3], parts[2::3], strict=False)
+    return next((os.fsdecode(new) for old, new in pairs if old == os.fsencode(path)), "")
