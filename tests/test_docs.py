@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import get_type_hints
 
@@ -18,7 +19,7 @@ from git_replicate.commands import COMMANDS, find_command
 from git_replicate.commands.examples import EXAMPLES
 from git_replicate.commands.parser import load, parse_options
 from git_replicate.core import settings
-from tests.support import CHECKOUT, GitRepo, replicate
+from tests.support import CHECKOUT, PROGRAM, GitRepo, replicate
 from tools.generated import generated_files
 
 PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md"), CHECKOUT / "examples/digits/README.md"])
@@ -79,6 +80,28 @@ def test_the_examples_of_the_readme_run(repo: GitRepo) -> None:
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     header = (repo.top / "runs.csv").read_text().splitlines()[0]
     assert header.startswith("experiment,id,status,started,seed,params.batch_size,params.lr,metrics.accuracy")
+
+
+def programs() -> list[tuple[str, str]]:
+    """Every Python program that a page shows in full, with the page."""
+    pattern = re.compile(r"```python\n(.*?)```", re.DOTALL)
+    return [(page.name, code) for page in PAGES for code in pattern.findall(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("way", ["start", "alone"])
+@pytest.mark.parametrize(("page", "code"), programs(), ids=lambda text: str(text)[:50])
+def test_every_program_of_the_docs_runs_under_start_and_alone(repo: GitRepo, page: str, code: str, way: str) -> None:
+    repo.write("train.py", code)
+    repo.write("bin/git-replicate", f'#!/bin/sh\nexec "{sys.executable}" "{PROGRAM}" "$@"\n').chmod(0o755)
+    if way == "start":
+        done = replicate("start", "--", sys.executable, "train.py", cwd=repo.top)
+        assert replicate("log", "--format", "json", cwd=repo.top).stdout.count('"finished"') > 0
+    else:
+        path = os.pathsep.join([str(repo.top / "bin"), os.environ["PATH"]])
+        words = [sys.executable, "train.py"]
+        done = subprocess.run(words, cwd=repo.top, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, f"{page}\n{done.stderr}"
+    assert "warning" not in done.stderr.lower()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from git_replicate.capture.arguments import guess_params
@@ -45,6 +45,8 @@ class Params:
     unused: Mapping[str, Any] = field(default_factory=dict)  # requested, and nothing reads it
     source: Mapping[str, str] = field(default_factory=dict)  # dotted name to command, file or requested
     warnings: tuple[str, ...] = ()
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    """Those of the warnings, by dotted name, that the program itself may still disprove by reading the request."""
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -113,6 +115,7 @@ def capture_params(
     guessed = {name: value for name, value in guessed.items() if not everything or value != "{params_file}"}
     delivered: dict[str, Any] = {}
     unused: dict[str, Any] = {}
+    doubts: dict[str, str] = {}
     for name, value in flatten(asked).items():
         filled = everything or any(p.replace("-", "_") in (name, *_prefixes(name)) for p in wanted)
         known = guessed.get(name, read.get(name))
@@ -120,7 +123,7 @@ def capture_params(
             delivered[name] = value
         elif (name not in guessed and name not in read) or not same_value(known, value):
             unused[name] = value
-            warnings.append(_unused(name, value, known, seen=name in guessed or name in read))
+            doubts[name] = _unused(name, value, known, seen=name in guessed or name in read)
     flat = {**read, **guessed, **delivered}
     source = {
         **dict.fromkeys(read, "file"),
@@ -128,7 +131,8 @@ def capture_params(
         **dict.fromkeys([name for name in flatten(asked) if name in read and name not in unused], "requested"),
         **dict.fromkeys(delivered, "requested"),
     }
-    return assemble_params(flat, source, unused, warnings)
+    params = assemble_params(flat, source, unused, (*warnings, *doubts.values()))
+    return replace(params, doubts=doubts)
 
 
 def assemble_params(

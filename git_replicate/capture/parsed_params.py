@@ -84,7 +84,7 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
             unused[name] = requested
             warnings.append(_differs(name, requested, value))
         flat[name], source[name] = value, "parsed"
-    given = parsed.given | {name for name, where in source.items() if where in ("requested", "api")}
+    given = parsed.given | {name for name, where in source.items() if where == "requested"}
     params = assemble_params(flat, source, unused, (), given=given)
     runtime = {**record.runtime, "parser": parsed.parser}
     return replace(

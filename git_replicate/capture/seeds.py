@@ -27,11 +27,17 @@ def parse_seed(text: str) -> int | str:
     raise UsageError(f'--seed: {text!r} is not a number, "auto" or "none"', "try: --seed 1")
 
 
-def draw_seed(option: int | str, entropy: Callable[[int], bytes], environ: Mapping[str, str] | None = None) -> Seeds:
+def draw_seed(
+    option: int | str,
+    entropy: Callable[[int], bytes],
+    environ: Mapping[str, str] | None = None,
+    *,
+    imposed: bool = True,
+) -> Seeds:
     """The run's seed: drawn from `entropy(4)` ("auto"), as given (a number, or its text), or none ("none").
 
     A PYTHONHASHSEED that the command's environment already has is recorded and kept: the command is to run as it
-    would without us.
+    would without us. `imposed`: the command gets the seed in its environment; a session's processes do not.
     """
     own = (environ or {}).get(HASH_VARIABLE, "")
     own_hash = int(own) if own.isascii() and own.isdigit() else None
@@ -43,7 +49,7 @@ def draw_seed(option: int | str, entropy: Callable[[int], bytes], environ: Mappi
         seed, mode = _checked(option), "given"
     else:
         seed, mode = int.from_bytes(entropy(4), "big"), "auto"
-    return Seeds(run=seed, mode=mode, python_hash=own_hash if own else seed)
+    return Seeds(run=seed, mode=mode, python_hash=own_hash if own or not imposed else seed)
 
 
 def seed_environment(seeds: Seeds, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import posixpath
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help="do not run if the run cannot be recorded in full")
     add("--prepare", action="store_true", help="build the project's environment first (cached), and run in it")
     add("--open", action="store_true", help="record a session that lasts until `git replicate finish`")
+    add("--format", choices=("text", "json"), default="text", help="with --open: how to print the run (default: text)")
     add("--isolated", action="store_true", help="run in a checkout of the code as it is now")
     add("--at", metavar="COMMIT", default="", help="run in a checkout of a commit")
     add("--no-probe", action="store_true", help="do not observe what happens inside the command's Python processes")
@@ -62,8 +64,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     request = _request(options, context)
     place = _place(context, quiet=request.quiet)
     if request.session:
-        record = open_session(request, place)
-        context.console.answer(f"{record.experiment}/{record.id}")
+        opened = open_session(request, place)
+        context.console.answer(opened.name if options.format == "text" else json.dumps(opened._asdict()))
         return 0
     if options.isolated or options.at or context.settings.isolated.always:
         from git_replicate.execution.rerun import start_isolated

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from git_replicate.capture.params import fill_placeholders, placeholders
+from git_replicate.capture.program import is_python, may_start_anything
 from git_replicate.capture.values import nest
 from git_replicate.core.record import Seeds
 from git_replicate.core.settings import Settings
@@ -36,6 +37,11 @@ def seed_asked_for(request: Request, settings: Settings, seeds: Seeds) -> int | 
     """The seed if `{seed}` means it: it was asked for by number, or the command is the configured one."""
     asked = seeds.mode == "given" or request.command == settings.command
     return seeds.run if asked else None
+
+
+def may_run_python(command: Sequence[str]) -> bool:
+    """Whether the program may be one that reads its params in a way that is seen only while it runs."""
+    return any(is_python(word) or may_start_anything(word) for word in command)
 
 
 def needs_params_file(request: Request) -> bool:

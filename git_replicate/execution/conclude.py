@@ -12,10 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from git_replicate.capture.cells import CELLS_FILE, read_cells
 from git_replicate.capture.curves import Curves
 from git_replicate.capture.log import assemble_log
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
 from git_replicate.capture.metrics import OutputMetrics
+from git_replicate.capture.noted_params import api_notices
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
 from git_replicate.capture.probe_report import PROBE_FOLDER, read_report
 from git_replicate.capture.tensorboard import SOURCE, find_event_files, is_event_file, read_event_files
@@ -26,7 +28,7 @@ from git_replicate.core.record import Record, Status
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
-from git_replicate.execution.probing import with_report
+from git_replicate.execution.probing import unread_requests, with_cells, with_declared, with_report
 from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.notes import write_notes
@@ -64,12 +66,16 @@ def conclude_run(
     was full) is stored now. `StorageError` or `GitError` leaves the spool as it is, for `recover`.
     """
     record = records.loads(spool.read(RUN_FILE) or b"")
-    plan = load_plan(spool.read(PLAN_FILE) or b"{}")
+    report = read_report(spool.path(PROBE_FOLDER))
+    plan = with_declared(load_plan(spool.read(PLAN_FILE) or b"{}"), report)
     metrics, log, cut, notices = _read_output(spool, plan, record)
     record = with_outcome(record, plan, outcome, status)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
-    report = read_report(spool.path(PROBE_FOLDER))
     record, warnings = with_report(record, report)
+    cells = read_cells(report)
+    record, more = with_cells(record, cells)
+    warnings += [*more, *unread_requests(plan, record, warnings)]
+    notices += api_notices(report)
     record = replace(record, trackers=trackers_of(report, plan.top) or record.trackers)
     if scan is not None:
         changed = tuple(sorted({*record.code.changed_during_run, *scan.changed}))
@@ -79,6 +85,7 @@ def conclude_run(
     if cut:
         notices.append(f"the log is cut in its middle: {cut} bytes are left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
+    parts = replace(parts, extra={CELLS_FILE: cells.text} if cells.total else {})
     start, record = _started(repo, spool, record, parts)
     if record.status is Status.INTERRUPTED and plan.outputs:
         # Whoever interrupts may kill soon: what is known is stored first, then the outputs are hashed.

@@ -72,6 +72,8 @@ class Plan:
     data: str = ""
     before: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """The result files that were there before the run: time, size and inode."""
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    """Requested params that nothing was known to read when the run began, and what to say if nothing does."""
     attempt: int = 1
     elapsed: float = 0.0
     """Seconds from the run's start to that of this attempt."""

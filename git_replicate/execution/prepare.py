@@ -30,7 +30,14 @@ from git_replicate.execution.attempts import (
     difference,
     keep_history,
 )  # fmt: skip
-from git_replicate.execution.command import fill_command, seed_asked_for, template, with_params, write_params
+from git_replicate.execution.command import (
+    fill_command,
+    may_run_python,
+    seed_asked_for,
+    template,
+    with_params,
+    write_params,
+)
 from git_replicate.execution.conclude import RUN_FILE, START_FILE
 from git_replicate.execution.environment import clean_environment, find_command
 from git_replicate.execution.inputs import Inputs, prepare_inputs
@@ -152,8 +159,11 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
         if earlier.frozen and earlier.data != captured.data:
             place.warn("the data are not as they were when the run was queued; what is there now is recorded")
         keep_history(place.repository, earlier, spool)
+    if request.probe and place.settings.probe.enabled and may_run_python(captured.command):
+        plan = replace(plan, doubts=captured.params.doubts)
     for warning in captured.params.warnings:
-        place.warn(warning)
+        if warning not in plan.doubts.values():
+            place.warn(warning)
     added = {
         RUN_VARIABLE: f"{record.experiment}/{record.id}", **seed_environment(captured.seeds, captured.environ)
     }  # fmt: skip
@@ -176,7 +186,7 @@ def capture_all(
     if request.prepare or settings.environment.prepare:
         environ = _prepared(place, top, environ)
     fixed = earlier.record.seeds if earlier else site.seeds if site else None
-    seeds = fixed or draw_seed(option, os.urandom, around)
+    seeds = fixed or draw_seed(option, os.urandom, around, imposed=not request.session)
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
     words = site.words(command) if site else command
     if command and check:
@@ -395,6 +405,6 @@ def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
         run=prepared.name,
         top=prepared.plan.top,
         site=prepared.site,
-        observe=request.probe and settings.probe.enabled,
+        observe=(request.probe and settings.probe.enabled) or request.session,
     )
     return replace(prepared, command=command, environment=environment)

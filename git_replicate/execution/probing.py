@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from git_replicate.capture.cells import Cells
+from git_replicate.capture.noted_params import declared_outputs, with_noted
 from git_replicate.capture.parsed_params import read_parsed, with_parsed
 from git_replicate.capture.probe_report import PROBE_FOLDER, ProbeReport
+from git_replicate.capture.values import flatten
 from git_replicate.core.record import Record, Seeds
+from git_replicate.execution.plan import Plan
 from git_replicate.execution.site import Site
 from git_replicate.probe import SITE, VARIABLE
 
@@ -42,6 +46,37 @@ def probe_environment(
     return env
 
 
+def with_declared(plan: Plan, report: ProbeReport) -> Plan:
+    """The plan with the outputs that the program itself declared."""
+    top = os.path.realpath(plan.top)
+    declared = []
+    for path in declared_outputs(report):
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        declared.append(os.path.relpath(real, top) if real.startswith(top + os.sep) else path)
+    return replace(plan, outputs=tuple(dict.fromkeys((*plan.outputs, *declared))))
+
+
+def with_cells(record: Record, cells: Cells) -> tuple[Record, list[str]]:
+    """The record with how many cells of notebooks ran, and a warning if not in order."""
+    if not cells.total:
+        return record, []
+    runtime = {**record.runtime, "cells": cells.total}
+    if not cells.out_of_order:
+        return replace(record, runtime=runtime), []
+    warning = (
+        f"{cells.out_of_order} of {cells.total} cells ran out of order: "
+        "from top to bottom, the notebook may give something else"
+    )
+    return replace(record, runtime={**runtime, "cells_out_of_order": cells.out_of_order}), [warning]
+
+
+def unread_requests(plan: Plan, record: Record, warnings: Sequence[str]) -> list[str]:
+    """The warnings that waited for the end, of requests that nothing has read."""
+    unused = flatten(record.params_unused)
+    said = {line.partition("=")[0] for line in warnings}
+    return [line for name, line in plan.doubts.items() if name in unused and f"-p {name}" not in said]
+
+
 def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]:
     """The record with what the probe's processes noted, and warnings to say."""
     warnings = []
@@ -49,5 +84,6 @@ def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]
     if leaked:
         record = replace(record, code=replace(record.code, leaked=True))
         warnings.append(f"code of your own worktree was loaded instead of the checkout's: {', '.join(leaked[:5])}")
+    record = with_noted(record, report)
     record, said = with_parsed(record, read_parsed(report))
     return record, warnings + said

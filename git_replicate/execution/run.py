@@ -8,11 +8,12 @@ What happens before the command starts is in `prepare`; how a run's end is turne
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.paths import quote_path
@@ -26,6 +27,7 @@ from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, Prepared, prepare
 from git_replicate.execution.site import Site
+from git_replicate.probe import VARIABLE
 from git_replicate.store.snapshot import EndScan, scan_end
 
 if TYPE_CHECKING:
@@ -128,9 +130,17 @@ def _earlier(request: Request, place: Place, job: JobStart | None) -> Earlier | 
     return find_earlier(place.repository, run, place.warn) if run is not None else None
 
 
-def open_session(request: Request, place: Place) -> Record:
+class Opened(NamedTuple):
+    """An open session: the run's name, and what a probe in its processes is told."""
+
+    name: str
+    probe: dict[str, Any]
+
+
+def open_session(request: Request, place: Place) -> Opened:
     """Record the code now and leave the run open until `finish`."""
-    return prepare(request, place).record
+    prepared = prepare(request, place)
+    return Opened(prepared.name, json.loads(prepared.environment[VARIABLE]))
 
 
 def _conclude(

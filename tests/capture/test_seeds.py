@@ -47,3 +47,8 @@ def test_the_enclosing_runs_seed() -> None:
     assert requested_seed({"GIT_REPLICATE_SEED": "7"}) == 7
     assert requested_seed({"GIT_REPLICATE_SEED": "x"}) is None
     assert requested_seed({}) is None
+
+
+def test_a_session_whose_processes_get_no_seed_claims_none_for_their_hashes() -> None:
+    assert draw_seed(7, entropy, imposed=False) == Seeds(run=7, mode="given", python_hash=None)
+    assert draw_seed(7, entropy, {"PYTHONHASHSEED": "3"}, imposed=False).python_hash == 3

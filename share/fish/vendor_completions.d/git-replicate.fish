@@ -60,6 +60,7 @@ complete -f -c git -n '__git_replicate_uses start' -s q -l quiet -d 'say nothing
 complete -f -c git -n '__git_replicate_uses start' -l strict -d 'do not run if the run cannot be recorded in full'
 complete -f -c git -n '__git_replicate_uses start' -l prepare -d 'build the project\'s environment first (cached), and run in it'
 complete -f -c git -n '__git_replicate_uses start' -l open -d 'record a session that lasts until `git replicate finish`'
+complete -f -c git -n '__git_replicate_uses start' -l format -x -a 'text json' -d 'with --open: how to print the run (default: text)'
 complete -f -c git -n '__git_replicate_uses start' -l isolated -d 'run in a checkout of the code as it is now'
 complete -f -c git -n '__git_replicate_uses start' -l at -x -d 'run in a checkout of a commit'
 complete -f -c git -n '__git_replicate_uses start' -l no-probe -d 'do not observe what happens inside the command\'s Python processes'

@@ -29,18 +29,18 @@ _MOST_NAMES = 50_000
 
 
 class Points:
-    """The file of one process's points; opened with the first of them, and again after a fork."""
+    """The file of one process's points; opened with the first of them, and again after a fork or for another run."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._descriptor = -1
-        self._pid = 0
+        self._opened: tuple[int, str] = (0, "")
         self._torn = False
         self._names: dict[str, str] = {}
 
     def add(self, source: str, run: str, step: int | None, values: Mapping[str, float | int]) -> None:
         """Append the values of one call; never raises."""
-        if not values:
+        if not values or not self._probe.folder:
             return
         try:
             pairs = ", ".join([f"{self._quoted(name)}: {_spelled(value)}" for name, value in values.items()])
@@ -62,7 +62,7 @@ class Points:
         return quoted
 
     def _write(self, line: bytes) -> None:
-        if self._pid != os.getpid():
+        if self._opened != (os.getpid(), self._probe.folder):
             self._open()
         if self._torn:
             line = b"\n" + line
@@ -90,7 +90,7 @@ class Points:
             )
         finally:
             os.close(low)
-        self._pid = os.getpid()
+        self._opened = (os.getpid(), self._probe.folder)
 
 
 def _spelled(value: float | int) -> str:

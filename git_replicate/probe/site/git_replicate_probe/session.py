@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 VARIABLE = "GIT_REPLICATE_PROBE"
-PARTS = ("files", "imports", "runtime", "params", "seeds", "trackers")
+PARTS = ("files", "imports", "runtime", "params", "seeds", "trackers", "cells", "shim")
 """The modules that observe, in the order in which they are installed; one that is not there is passed over."""
 
 
@@ -53,6 +53,8 @@ class Probe:
 
     def note(self, kind: str, **fields: Any) -> None:
         """Append a line; a value that JSON does not know is written as its `repr`. Never raises."""
+        if not self.folder:
+            return
         try:
             line = encoding.write(dict(fields, kind=kind)) + "\n"
             if self._descriptor < 0:
@@ -96,6 +98,16 @@ class Probe:
             for callback in self._endings:
                 self.guarded(f"at_end {callback!r}", callback)
 
+    def move(self, settings: Mapping[str, Any]) -> None:
+        """Note for another run from now on; for none where its folder is empty."""
+        self.settings = settings
+        self.folder = settings["folder"]
+        self._ended = False
+        self._failed.clear()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def after_fork(self) -> None:
         """In a forked child: from now on this is another process."""
         self.forked += 1
@@ -127,6 +139,16 @@ def _is_being_imported(module: Any) -> bool:
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
+def own_probe() -> Probe | None:
+    """A probe for a process of a run in which `sitecustomize` did not start one; None where there is no run."""
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        return None
+    probe = Probe(encoding.read(text), this_place(os.environ))
+    os.register_at_fork(after_in_child=probe.after_fork)
+    return probe
+
+
 def begin() -> None:
     """Start the probe of this process as its environment says; called once, by `sitecustomize`."""
     settings = encoding.read(os.environ[VARIABLE])
@@ -140,13 +162,13 @@ def begin() -> None:
         return
     probe.note("begin")
     for name in parts:
-        _install(probe, name)
+        install_part(probe, name)
     atexit.register(probe.end)
     os.register_at_fork(after_in_child=probe.after_fork)
     probe.on_import("multiprocessing.util", lambda module: _end_children(probe, module))
 
 
-def _install(probe: Probe, name: str) -> None:
+def install_part(probe: Probe, name: str) -> None:
     whole = f"git_replicate_probe.{name}"
     try:
         module = __import__(whole, fromlist=["install"])

@@ -15,6 +15,7 @@ import os
 import sys
 
 from git_replicate_probe.points import Points, number, numbers, whole
+from git_replicate_probe.values import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -300,15 +301,3 @@ class _Mlflow:
         if params:
             values = {str(param.key): param.value for param in params}
             self._probe.note("tracker_params", library="mlflow", run=run_id, values=values)
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """A configuration as JSON can hold it: numbers of other libraries as numbers, what is odd as its text."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, dict) or (hasattr(value, "keys") and hasattr(value, "items")):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()} if depth < 16 else str(value)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth + 1) for item in value] if depth < 16 else str(value)
-    converted = number(value)
-    return str(value) if converted is None else converted
