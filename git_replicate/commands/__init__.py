@@ -43,7 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("push", "push", "send runs and annotations to another repository", "share"),
     Command("fetch", "fetch", "take runs and annotations from another repository or a bundle", "share"),
     Command("bundle", "bundle", "write runs and annotations to a file, for places without a network", "share"),
-    Command("status", "status", "live runs of this machine", "keep"),
+    Command("status", "status", "live runs, of this machine and of others", "keep"),
     Command("recover", "recover", "finalise the runs whose recorder is gone", "keep"),
     Command("gc", "gc", "give disk back, and pack what runs have left", "keep"),
     Command("hooks", "hooks", "install, remove or show the git hooks", "set up"),

@@ -1,4 +1,4 @@
-"""`git replicate status`: the runs of this machine that have not ended, or whose end nobody has recorded."""
+"""`git replicate status`: the runs that have not ended, or whose end nobody has recorded, here and elsewhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from git_replicate.commands import _reading
+
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
+    from git_replicate.execution.progress import RunElsewhere
     from git_replicate.execution.recover import LiveRun
     from git_replicate.execution.waiting import Waiting
+
+_SHOWN = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,31 +22,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.execution.progress import runs_elsewhere
     from git_replicate.execution.recover import live_runs
     from git_replicate.execution.waiting import waiting_runs
 
     runs = live_runs(context.repository)
     waiting = waiting_runs(context.repository)
+    here = {*(run.record.id for run in runs), *(item.run.record.id for item in waiting)}
+    rows = context.index.select("status in ('running', 'queued')", columns=("host",))
+    _reading.present(context, rows)  # those of this machine of which nothing is left are lost
+    others = runs_elsewhere(context.repository, [r for r in rows if r["id"] not in here and r["status"] != "lost"])
+    facts = [*map(_queued, waiting), *map(_facts, runs), *map(_facts_elsewhere, others)]
     console = context.console
     if options.format == "json":
-        console.answer(json.dumps([*map(_queued, waiting), *map(_facts, runs)], indent=2))
+        console.answer(json.dumps(facts, indent=2))
         return 0
-    if not runs and not waiting:
+    if not facts:
         console.say("no live runs")
-    for item in waiting:
-        facts = _queued(item)
-        console.answer(f"{facts['run']}  queued  {facts['age']}  {item.job}" + f" ({item.words})" * bool(item.words))
-    for run in runs:
-        facts = _facts(run)
-        usage = (
-            f"  {facts['cpu_percent']:.0f}% CPU  {facts['memory_bytes'] / 1e6:.0f} MB" if "cpu_percent" in facts else ""
-        )
-        console.answer(f"{run.name}  {run.state}  {facts['age']}{usage}")
-        if facts["last_line"]:
-            console.answer(f"    {console.style(facts['last_line'][:200], 'dim')}")
-    if any(run.state == "recorder gone" for run in runs) or any(map(_is_over, waiting)):
+    for each in facts:
+        _print(each, context)
+    lost = [row for row in rows if row["id"] not in here and row["status"] == "lost"]
+    for row in lost:
+        console.say(f"{row['experiment']}/{row['id']}  nothing is left of it")
+    if lost or any(run.state == "recorder gone" for run in runs) or any(map(_is_over, waiting)):
         console.say("hint: git replicate recover")
+    if others:
+        console.say("hint: to see how runs of other clones go on: git replicate fetch")
     return 0
+
+
+def _print(facts: dict[str, Any], context: Context) -> None:
+    """One run: a line for what it is, one for its metrics, one for what it printed last."""
+    words = [facts["run"], facts["state"], facts["age"]]
+    if facts["state"] == "queued" and facts.get("job"):
+        words.append(facts["job"] + f" ({facts['why']})" * bool(facts["why"]))
+    words += [f"{facts['cpu_percent']:.0f}% CPU"] if "cpu_percent" in facts else []
+    words += [f"{facts['memory_bytes'] / 1e6:.0f} MB"] if facts.get("memory_bytes") else []
+    words += [f"seen {facts['seen']} ago"] if "seen" in facts else []
+    context.console.answer("  ".join(words))
+    values = [f"{name} {value:.6g}" for name, value in list(facts.get("metrics", {}).items())[:_SHOWN]]
+    if values:
+        context.console.answer(f"    {'  '.join(values)}")
+    if facts.get("last_line"):
+        context.console.answer(f"    {context.console.style(facts['last_line'][:200], 'dim')}")
 
 
 def _is_over(item: Waiting) -> bool:
@@ -68,33 +91,34 @@ def _queued(item: Waiting) -> dict[str, Any]:
 def _facts(run: LiveRun) -> dict[str, Any]:
     from datetime import UTC, datetime
 
+    from git_replicate.execution.progress import last_line, latest_metrics, tail_of
     from git_replicate.execution.run import duration
 
     started = run.record.started or datetime.now(UTC)
     age = (datetime.now(UTC) - started).total_seconds()
     facts: dict[str, Any] = {
         "run": run.name, "state": run.state, "started": started.isoformat(), "age": duration(max(age, 0.0)),
-        "command": list(run.record.command), "last_line": _last_line(run),
+        "host": run.record.process.host, "command": list(run.record.command), "last_line": last_line(tail_of(run)),
+        "metrics": latest_metrics(run),
     }  # fmt: skip
     return {**facts, **_usage(run)}
 
 
-def _last_line(run: LiveRun) -> str:
-    """The last line that the command has printed so far, without secrets."""
-    from git_replicate.core.secrets import mask_text
+def _facts_elsewhere(run: RunElsewhere) -> dict[str, Any]:
+    from datetime import UTC, datetime
 
-    tail = b""
-    for stream in ("stdout", "stderr"):
-        try:
-            with open(run.spool.path(stream), "rb") as file:
-                file.seek(max(file.seek(0, 2) - 4096, 0))
-                tail = file.read() or tail
-        except OSError:
-            continue
-        if tail:
-            break
-    lines = mask_text(tail).decode(errors="replace").replace("\r", "\n").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    from git_replicate.execution.run import duration
+
+    record, now = run.record, datetime.now(UTC)
+    age = (now - (record.started or now)).total_seconds()
+    where = f" on {record.process.host}" if record.process.host else ""
+    facts: dict[str, Any] = {
+        "run": run.name, "state": f"{record.status}{where}", "started": (record.started or now).isoformat(),
+        "age": duration(max(age, 0.0)), "host": record.process.host, "command": list(record.command),
+        "seen": duration(max((now - run.seen).total_seconds(), 0.0)), "last_line": run.last_line,
+        "metrics": dict(record.metrics),
+    }  # fmt: skip
+    return {**facts, "memory_bytes": record.process.peak_memory_bytes} if record.process.peak_memory_bytes else facts
 
 
 def _usage(run: LiveRun) -> dict[str, Any]:

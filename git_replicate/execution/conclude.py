@@ -68,7 +68,7 @@ def conclude_run(
     record = records.loads(spool.read(RUN_FILE) or b"")
     report = read_report(spool.path(PROBE_FOLDER))
     plan = with_declared(load_plan(spool.read(PLAN_FILE) or b"{}"), report)
-    metrics, log, cut, notices = _read_output(spool, plan, record)
+    metrics, log, cut, notices = read_output(spool, plan, record)
     record = with_outcome(record, plan, outcome, status)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     record, warnings = with_report(record, report)
@@ -200,7 +200,7 @@ def judge(outcome: Outcome) -> tuple[Status, str]:
     return (Status.FINISHED, "") if outcome.exit_code == 0 else (Status.FAILED, f"exit {outcome.exit_code}")
 
 
-def _read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, bytes, int, list[str]]:
+def read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, bytes, int, list[str]]:
     """Metrics and log from one pass over the output, and from the declared files."""
     found = OutputMetrics(plan.patterns, rule=plan.stdout)
 

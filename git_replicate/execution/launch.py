@@ -27,6 +27,7 @@ from typing import Any
 
 from git_replicate.capture import machine
 from git_replicate.execution import holder, terminal
+from git_replicate.execution.checkpoints import Checkpoints
 from git_replicate.execution.environment import find_command
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.outcome import Outcome, read_outcome
@@ -81,7 +82,13 @@ class _Watch:
 
 
 def launch(
-    command: Sequence[str], *, env: Mapping[str, str], directory: str, spool: Spool, guard: Guard | None = None
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    directory: str,
+    spool: Spool,
+    guard: Guard | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Outcome:
     """Run a command to its end, or to that which the guard puts to it. Raises before it runs if there is none."""
     program = find_command(command[0], env, directory)
@@ -93,8 +100,10 @@ def launch(
     try:
         watch = _fork(_job(program, command, env, directory, spool, mask))
         try:
-            _follow(watch, guard)
+            _follow(watch, guard, checkpoints)
         finally:
+            if checkpoints is not None:
+                checkpoints.stop()
             if watch.full and terminal.in_foreground(0):
                 terminal.set_modes(0, watch.modes)
             if watch.command and terminal.foreground_of(0) == watch.command:
@@ -170,7 +179,7 @@ def _is_pipe(name: str) -> bool:
         return False
 
 
-def _follow(watch: _Watch, guard: Guard | None) -> None:
+def _follow(watch: _Watch, guard: Guard | None, checkpoints: Checkpoints | None) -> None:
     """Pass output and signals on until the holder has gone."""
     pause = _FASTEST
     while True:
@@ -184,6 +193,8 @@ def _follow(watch: _Watch, guard: Guard | None) -> None:
             info = signal.sigtimedwait(_WATCHED, 0)
         _read_reports(watch)
         _look_at_memory(watch)
+        if checkpoints is not None and watch.command:
+            checkpoints.look(time.monotonic() - watch.began)
         if guard is not None and watch.command and (number := guard.signal_due(time.monotonic() - watch.began)):
             _kill_group(watch, number)
         if watch.ended is not None or _holder_gone(watch):

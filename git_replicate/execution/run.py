@@ -19,6 +19,7 @@ from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.attempts import Earlier, find_earlier
+from git_replicate.execution.checkpoints import Checkpoints
 from git_replicate.execution.conclude import conclude_run, with_outcome
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.jobs import JobRun, JobStart, announce, earlier_run
@@ -116,7 +117,9 @@ def _run(
         announce(job, JobRun(prepared.name, job.attempt, time.time(), seeds.run, seeds.python_hash))
     place.say(f"run {prepared.name}" + (f" attempt {record.attempts}" if record.attempts > 1 else ""))
     words, env = prepared.command, prepared.environment
-    outcome = launch(words, env=env, directory=prepared.directory, spool=prepared.spool, guard=guard)
+    spool = prepared.spool
+    aside = Checkpoints(place.repository.layout.common_dir, spool)
+    outcome = launch(words, env=env, directory=prepared.directory, spool=spool, guard=guard, checkpoints=aside)
     record = _conclude(prepared, place, outcome, scan, notes=notes)
     place.say(f"run {prepared.name} {describe_outcome(record)}")
     return Ran(record, outcome)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,8 +30,9 @@ from git_replicate.core.names import (
 )  # fmt: skip
 from git_replicate.core.record import Record, Status
 from git_replicate.git.loose import config_mentions
-from git_replicate.git.repository import Commit, Mode, Oid, RefUpdate, Repository, Signature, TreeEntry
+from git_replicate.git.repository import Commit, Mode, Oid, RefUpdate, Repository, TreeEntry
 from git_replicate.store import blobs
+from git_replicate.store.messages import commit_message, signature
 from git_replicate.store.notes import mark_pending
 from git_replicate.store.objects import (
     Folder,
@@ -45,6 +45,7 @@ from git_replicate.store.objects import (
     store_commit,
     tree_path,
 )  # fmt: skip
+from git_replicate.store.segments import join_segments, with_segments
 
 RUN_FILE = "run.toml"
 ENVIRONMENT_FILE = "environment.toml"
@@ -56,8 +57,6 @@ ATTRIBUTES = b"* -text -ident -filter !eol !working-tree-encoding -export-ignore
 """`.gitattributes` of the reserved folder: what is there is checked out as the bytes that were stored."""
 
 _FOLDER = os.fsencode(RESERVED_FOLDER)
-_SUBJECT_COMMAND = 72
-_HEADLINE_METRICS = 4
 _LONGEST_CHAIN = 10_000
 
 
@@ -188,6 +187,21 @@ def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:
     raise RefMovedError("record the end of the run", "its ref never stays still")
 
 
+def checkpoint(repo: Repository, record: Record, start: Oid, parts: Parts, when: datetime) -> Oid | None:
+    """Store how far a live run has come, on top of its newest commit; None if it has ended, or was removed.
+
+    Whoever moves the ref at the same moment wins: the next checkpoint has the rest.
+    """
+    ref, tip = _newest(repo, record, start)
+    stored = _stored_record(repo, tip)
+    if tip is None or ref.startswith(TRASH_PREFIX) or stored is None or stored.status is not Status.RUNNING:
+        return None
+    try:
+        return _advance(repo, record, ref, tip, start, parts, when)
+    except RefMovedError:
+        return None
+
+
 def _stored_record(repo: Repository, tip: Oid | None) -> Record | None:
     """The record at a run's newest commit, if it can be read."""
     try:
@@ -233,7 +247,9 @@ def _descends(repo: Repository, tip: Oid, start: Oid) -> bool:
     return commit == start
 
 
-def _advance(repo: Repository, record: Record, ref: str, tip: Oid | None, start: Oid, parts: Parts) -> Oid:
+def _advance(
+    repo: Repository, record: Record, ref: str, tip: Oid | None, start: Oid, parts: Parts, when: datetime | None = None
+) -> Oid:
     parent = tip or start
 
     def build(writer: ObjectWriter) -> Oid:
@@ -243,7 +259,7 @@ def _advance(repo: Repository, record: Record, ref: str, tip: Oid | None, start:
         folder, stored = _folder(repo, writer, record, base, parts)
         if tip not in (None, start) and held is not None and writer.folder(folder) == held.oid:
             return parent  # stored before, by one who was killed then
-        return _write_commit(writer, stored, entries, folder, (parent,))
+        return _write_commit(writer, stored, entries, folder, (parent,), when)
 
     return store_commit(repo, build, ref, tip, "record the end of the run")
 
@@ -273,6 +289,8 @@ def _folder(
             folder[name.encode()] = writer.blob_from(content) if isinstance(content, str) else writer.blob(content)
     for path, data in blobs_of(parts.extra).items():
         place(folder, path, writer.blob(data))
+    if record.status.ended:
+        join_segments(repo, writer, folder, [name for name, content in files.items() if content is not None])
     if parts.outputs or parts.large:
         folder[OUTPUTS_FOLDER.encode()], record = _outputs(repo, writer, record, parts)
     folder[RUN_FILE.encode()] = writer.blob(records.dumps(record))
@@ -303,37 +321,18 @@ def _outputs(repo: Repository, writer: ObjectWriter, record: Record, parts: Part
 
 
 def _write_commit(
-    writer: ObjectWriter, record: Record, code: list[TreeEntry], folder: Folder, parents: tuple[Oid, ...]
+    writer: ObjectWriter,
+    record: Record,
+    code: list[TreeEntry],
+    folder: Folder,
+    parents: tuple[Oid, ...],
+    when: datetime | None = None,
 ) -> Oid:
     entries = [entry for entry in code if entry.name != _FOLDER]
     tree = writer.tree([*entries, TreeEntry(_FOLDER, Mode.TREE, writer.folder(folder))])
-    when = (record.finished if record.status.ended else None) or record.started
+    when = when or (record.finished if record.status.ended else None) or record.started
     who = signature(record, when)
     return writer.commit(Commit(tree, parents, who, who, commit_message(record)))
-
-
-def signature(record: Record, when: datetime | None) -> Signature:
-    """The record's user at a moment, in a form that git takes whatever is configured; UTC."""
-    name = re.sub(r"[\x00-\x1f\x7f<>\ud800-\udfff]+", " ", record.user.name).strip(" .,:;\"'\\")
-    email = re.sub(r"[\x00-\x20\x7f<>\ud800-\udfff]+", "", record.user.email)
-    return Signature(name or "unknown", email or "unknown@localhost", int(when.timestamp()) if when else 0)
-
-
-def commit_message(record: Record) -> str:
-    """What `git log` shows: command, status and headline metrics; then the user's words and the run's name."""
-    command = _line(" ".join(record.command)) or "session"
-    if len(command) > _SUBJECT_COMMAND:
-        command = command[: _SUBJECT_COMMAND - 1] + "…"
-    facts = [f"{_line(name)} {value:.6g}" for name, value in list(record.metrics.items())[:_HEADLINE_METRICS]]
-    paragraphs = [f"{command}: {', '.join([str(record.status), *facts])}"]
-    if record.message.strip():
-        paragraphs.append("\n".join(map(_line, record.message.strip().splitlines())))
-    return "\n\n".join([*paragraphs, f"Run: {record.experiment}/{record.id}"]) + "\n"
-
-
-def _line(text: str) -> str:
-    """Text on one line, without control characters or what is not UTF-8."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+", " ", text).strip()
 
 
 def read_run(repo: Repository, name: str) -> StoredRun:
@@ -371,8 +370,11 @@ def list_runs(repo: Repository) -> list[RunRef]:
 
 
 def read_files(repo: Repository, commit: Oid) -> RunFiles:
+    """The files beside the record; of a live run, log and curves as far as they are stored."""
     names = (ENVIRONMENT_FILE, DATA_FILE, CURVES_FILE, LOG_FILE)
-    return RunFiles(*repo.read_many([f"{commit}:{RESERVED_FOLDER}/{name}" for name in names]))
+    found = RunFiles(*repo.read_many([f"{commit}:{RESERVED_FOLDER}/{name}" for name in names]))
+    log, curves = with_segments(repo, commit, found.log, found.metrics_csv)
+    return replace(found, log=log, metrics_csv=curves)
 
 
 def start_of(repo: Repository, commit: Oid) -> Oid:

@@ -40,7 +40,7 @@ complete -f -c git -n __git_replicate_needs_command -a rm -d 'remove runs, and b
 complete -f -c git -n __git_replicate_needs_command -a push -d 'send runs and annotations to another repository'
 complete -f -c git -n __git_replicate_needs_command -a fetch -d 'take runs and annotations from another repository or a bundle'
 complete -f -c git -n __git_replicate_needs_command -a bundle -d 'write runs and annotations to a file, for places without a network'
-complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs of this machine'
+complete -f -c git -n __git_replicate_needs_command -a status -d 'live runs, of this machine and of others'
 complete -f -c git -n __git_replicate_needs_command -a recover -d 'finalise the runs whose recorder is gone'
 complete -f -c git -n __git_replicate_needs_command -a gc -d 'give disk back, and pack what runs have left'
 complete -f -c git -n __git_replicate_needs_command -a hooks -d 'install, remove or show the git hooks'
