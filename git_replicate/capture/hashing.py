@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -36,10 +37,11 @@ class File:
     """Its hash, where whoever keeps the file names it by that."""
 
 
-def files_below(top: bytes) -> list[File]:
+def files_below(top: bytes, until: float | None = None) -> list[File]:
     """Every file in a folder, sorted by name in bytes; links are followed, but into no folder twice.
 
     Sockets, pipes and devices are no data. A link to nothing is a file whose content is where it points to.
+    `TimeoutError` if it is not done by `until` (of the monotonic clock).
     """
     found: list[File] = []
     seen: set[tuple[int, int]] = set()
@@ -50,6 +52,8 @@ def files_below(top: bytes) -> list[File]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
+        if until is not None and time.monotonic() > until:
+            raise TimeoutError(0, f"too many files to look at: {len(found)} so far")
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = prefix + entry.name

@@ -51,7 +51,7 @@ class ProbeReport:
 
     processes: tuple[PythonProcess, ...] = ()
     incomplete: bool = False
-    """Whether there was more than is read."""
+    """Whether there was more than could be read."""
 
     @property
     def main(self) -> tuple[PythonProcess, ...]:
@@ -71,14 +71,19 @@ def read_report(folder: str) -> ProbeReport:
         return ProbeReport()
     processes = []
     left = _MOST_BYTES
+    unread = False
     for name in names:
-        with open(os.path.join(folder, name), "rb") as file:
-            data = file.read(max(left, 0))
+        try:
+            with open(os.path.join(folder, name), "rb") as file:
+                data = file.read(max(left, 0))
+        except OSError:
+            unread = True
+            continue
         left -= len(data)
         process = _process(_lines(data))
         if process is not None:
             processes.append(process)
-    return ProbeReport(tuple(sorted(processes, key=lambda process: (process.time, process.pid))), left <= 0)
+    return ProbeReport(tuple(sorted(processes, key=lambda process: (process.time, process.pid))), unread or left <= 0)
 
 
 def _lines(data: bytes) -> Iterator[Mapping[str, Any]]:

@@ -23,12 +23,15 @@ MOST_SECONDS: Final = 5.0
 MOST_BYTES: Final = 2_000_000_000
 MOST_FILES: Final = 1_000
 """Files read in one folder beyond which the whole folder is one entry."""
+_LEAST_LOOK: Final = 1.0
+"""Seconds that there are at least to look at the files of a folder."""
 _SLOWEST: Final = 400_000_000
 """Bytes a second that a disk is taken to give: a file that would take longer than there is time is left."""
 _SYSTEM: Final = ("/proc", "/sys", "/dev", "/run", "/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc", "/boot")
 _NO_DATA: Final = re.compile(
     r"/(?:site-packages|dist-packages|__pycache__|node_modules|\.git)/|/lib/python\d|/\.cache/(?:pip|uv|matplotlib|torch/kernels)/"
     r"|/\.(?:config|local|matplotlib|triton|nv|ipython|jupyter|keras/keras\.json)(?:/|$)"
+    r"|/\.(?:ssh|aws|azure|kaggle|docker|kube|netrc|vscode-server|cursor-server|cache/huggingface/token)(?:/|$)"
     r"|\.(?:py|pyc|pyi|pyd|pth|so|so\.[\d.]+|dylib)$"
 )
 _WEIGHTS: Final = re.compile(r"\.pth$")
@@ -75,14 +78,16 @@ def capture_undeclared(
             name = f"huggingface:{hub[1]}/{hub[2].replace('--', '/')}"
             entry = hubs.setdefault(name, {"revision": hub[3], "undeclared": True})
             entry["revision"] = hub[3]
-        elif is_data(path) and not _covered(path, known):
+        elif is_data(_seen_from(top, path)) and not _covered(path, known):
             files.setdefault(path, read)
     found: dict[str, dict[str, Any]] = dict(hubs)
-    places = sorted(_grouped(files), key=lambda path: _size(path) if path in files else 1 << 62)
+    wide = {*_above(top), *_above(os.path.expanduser("~"))}
+    places = sorted(_grouped(files, wide), key=lambda path: _size(path) if path in files else 1 << 62)
     deadline, left = time.monotonic() + seconds, most_bytes
     with StatCache(os.path.join(common_dir, CACHE_FILE)) as cache:
         for path in places:
-            entry_or_none = entry_of(path, cache, limit=min(left, int((deadline - time.monotonic()) * _SLOWEST)))
+            limit = min(left, int((deadline - time.monotonic()) * _SLOWEST))
+            entry_or_none = entry_of(path, cache, limit=limit, until=max(deadline, time.monotonic() + _LEAST_LOOK))
             if entry_or_none is None:
                 continue
             left -= 0 if entry_or_none.get("unhashed") else entry_or_none["bytes"]
@@ -93,13 +98,18 @@ def capture_undeclared(
     return dict(sorted(found.items()))
 
 
-def entry_of(path: str, cache: StatCache, *, limit: int | None = None) -> dict[str, Any] | None:
-    """What is recorded of a file or folder; not hashed if it is larger than the limit. None if it is not there."""
+def entry_of(
+    path: str, cache: StatCache, *, limit: int | None = None, until: float | None = None
+) -> dict[str, Any] | None:
+    """What is recorded of a file or folder; not hashed if it is larger than the limit. None if it is not there.
+
+    until: when to give up looking at the files of a folder, by the monotonic clock.
+    """
     raw = os.fsencode(path)
     try:
         status = os.stat(raw)
         folder = stat.S_ISDIR(status.st_mode)
-        files = files_below(raw) if folder else [File(b"", raw, status)]
+        files = files_below(raw, until) if folder else [File(b"", raw, status)]
         if not folder and not stat.S_ISREG(status.st_mode):
             return None
         size = sum(file.status.st_size for file in files)
@@ -117,6 +127,16 @@ def entry_of(path: str, cache: StatCache, *, limit: int | None = None) -> dict[s
         return None
     except OSError as error:
         return {"unhashed": True, "bytes": 0, "undeclared": True, "problem": error.strerror or str(error)}
+
+
+def declared_data(text: bytes) -> dict[str, Any]:
+    """What a `data.toml` says of declared data and of stages: all but what a run was seen to read besides."""
+    import tomli
+
+    document: dict[str, Any] = tomli.loads(text.decode())
+    document.pop("inputs_complete", None)
+    data = {name: entry for name, entry in document.pop("data", {}).items() if not entry.get("undeclared")}
+    return {"data": data, **document} if data else document
 
 
 def complete_entries(
@@ -148,6 +168,11 @@ def shown(path: str, top: str) -> str:
     return quote_path(os.fsencode(inside))
 
 
+def _seen_from(top: str, path: str) -> str:
+    """The path as if the worktree were a folder of the root, if it lies there: a checkout is in a folder of git's."""
+    return "/worktree" + path[len(top.rstrip("/")) :] if path.startswith(top.rstrip("/") + "/") else path
+
+
 def _covered(path: str, known: Collection[str]) -> bool:
     while path not in ("/", ""):
         if path in known:
@@ -156,8 +181,8 @@ def _covered(path: str, known: Collection[str]) -> bool:
     return False
 
 
-def _grouped(files: Collection[str]) -> list[str]:
-    """The files, with folders in place of those below which too many were read."""
+def _grouped(files: Collection[str], wide: Collection[str] = ()) -> list[str]:
+    """The files, with folders in place of those below which too many were read; `wide` folders never are."""
     inside: dict[str, set[str]] = {}
     for path in files:
         inside.setdefault(os.path.dirname(path), set()).add(path)
@@ -167,7 +192,7 @@ def _grouped(files: Collection[str]) -> list[str]:
     entries: dict[str, set[str]] = {}
     for folder in folders:
         mine = inside.get(folder, set()) | entries.pop(folder, set())
-        if len(mine) > MOST_FILES:
+        if len(mine) > MOST_FILES and folder not in wide:
             mine = {folder}
         parent = os.path.dirname(folder)
         if parent == folder:

@@ -109,7 +109,7 @@ def _params(first: Record, second: Record) -> Iterable[Cause]:
 def _data(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterable[Cause]:
     for name in sorted({*first, *second}):
         a, b = first.get(name), second.get(name)
-        if data_hash(a) == data_hash(b):
+        if data_hash(a) == data_hash(b) or _unknown(a, b):
             continue
         inner = [(a or {}).get("list", {}), (b or {}).get("list", {})]
         if all(inner):
@@ -123,7 +123,13 @@ def data_hash(entry: Mapping[str, Any] | None) -> str | None:
     """What identifies a recorded piece of data; None if it is absent."""
     if entry is None or entry.get("missing"):
         return None
-    return str(entry.get("hash", "unhashed"))
+    return str(entry.get("hash") or entry.get("revision") or "unhashed")
+
+
+def _unknown(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> bool:
+    """Whether two hashes cannot be compared, for they are of different algorithms."""
+    hashes = [str((entry or {}).get("hash", "")).partition(":")[0] for entry in (first, second)]
+    return all(hashes) and hashes[0] != hashes[1]
 
 
 def _seeds(first: Record, second: Record) -> Iterable[Cause]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from git_replicate.capture.undeclared import declared_data
 from git_replicate.capture.values import flatten
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
 from git_replicate.core.names import RUNS_PREFIX
@@ -89,7 +90,7 @@ def difference(repo: Repository, earlier: Earlier, record: Record, data: bytes) 
             return f"the code has changed since ({', '.join(changed[:_SHOWN])}{more})"
     if repr(_known_at_start(before, before)) != repr(_known_at_start(now, before)):
         return "the params have changed since"
-    return "the data have changed since" if earlier.data != data else ""
+    return "the data have changed since" if declared_data(earlier.data) != declared_data(data) else ""
 
 
 def _known_at_start(record: Record, before: Record) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
+from git_replicate.execution.observed import observe_code, observe_data, read_seen, without_report
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.probing import unread_requests, with_cells, with_declared, with_report
@@ -82,14 +83,20 @@ def conclude_run(
         written = {file.path: file for file in (*record.files, *scan.written)}
         code = replace(record.code, changed_during_run=changed)
         record = replace(record, code=code, files=tuple(written[path] for path in sorted(written)))
+    seen, record = read_seen(report, record)
+    code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
+    record = code_seen.record
+    notices += [*filter(None, [without_report(record, plan, report)]), *code_seen.notices]
     if cut:
         notices.append(f"the log is cut in its middle: {cut} bytes are left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
     parts = replace(parts, extra={CELLS_FILE: cells.text} if cells.total else {})
     start, record = _started(repo, spool, record, parts)
-    if record.status is Status.INTERRUPTED and plan.outputs:
-        # Whoever interrupts may kill soon: what is known is stored first, then the outputs are hashed.
+    parts = replace(parts, extra=code_seen.extern)
+    if record.status is Status.INTERRUPTED and (plan.outputs or seen.reads or seen.folders):
+        # Whoever interrupts may kill soon: what is known is stored first, then data and outputs are hashed.
         start = finish(repo, record, start, parts)
+    parts = replace(parts, data=observe_data(repo, record, plan, seen))
     record = replace(record, missing=_united(record.missing, notices))
     record, left = _store_end(repo, plan, record, start, parts)
     notices += left
@@ -99,7 +106,7 @@ def conclude_run(
     spool.remove()
     if notes:
         write_notes(repo)
-    return Ended(record, plan, (*notices, *warnings))
+    return Ended(record, plan, (*notices, *warnings, *code_seen.warnings))
 
 
 def _store_end(

@@ -17,6 +17,7 @@ from typing import Any
 
 from git_replicate.capture.outputs import stamp_files
 from git_replicate.capture.tensorboard import find_event_files
+from git_replicate.core.record import Record
 from git_replicate.core.settings import Settings
 from git_replicate.core.stats import smaller_is_better
 
@@ -70,6 +71,12 @@ class Plan:
     session: bool = False
     environment: str = ""
     data: str = ""
+    inputs: tuple[str, ...] = ()
+    """Paths of all that is declared as data, relative to the top or absolute."""
+    probe: bool = True
+    """Whether the command's Python processes are observed."""
+    origin: str = ""
+    """Top of the user's own worktree, for a run in a checkout."""
     before: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """The result files that were there before the run: time, size and inode."""
     doubts: Mapping[str, str] = field(default_factory=dict)
@@ -83,7 +90,14 @@ class Plan:
 
 
 def make_plan(
-    request: Request, settings: Settings, *, top: str, environment: bytes, data: bytes, store: str = ""
+    request: Request,
+    settings: Settings,
+    *,
+    top: str,
+    environment: bytes,
+    data: bytes,
+    store: str = "",
+    origin: str = "",
 ) -> Plan:
     """Merge what the command line adds to the configuration."""
     results = settings.results
@@ -103,10 +117,20 @@ def make_plan(
         log_bytes=settings.log.bytes,
         tags=request.tags,
         session=request.session,
+        inputs=_declared(settings, request.data),
+        probe=request.probe and settings.probe.enabled,
+        origin=origin,
         environment=environment.decode(),
         data=data.decode(),
         before={**stamp_files(_united(metrics, outputs), top), **_fresh_events(top)},
     )
+
+
+def _declared(settings: Settings, data: tuple[str, ...]) -> tuple[str, ...]:
+    """Every path whose content the record accounts for."""
+    named = [os.path.expanduser(entry.path) for entry in settings.data.named.values() if entry.path]
+    stages = [path for stage in settings.stage for path in (stage.script, *stage.inputs, *stage.outputs)]
+    return tuple(dict.fromkeys((*settings.data.paths, *data, *named, *stages)))
 
 
 def _fresh_events(top: str) -> dict[str, tuple[int, int, int]]:
@@ -117,6 +141,11 @@ def _fresh_events(top: str) -> dict[str, tuple[int, int, int]]:
 
 def _united(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
+
+
+def started_at(record: Record, plan: Plan) -> float:
+    """When the present attempt of a run began, in seconds since 1970."""
+    return (record.started.timestamp() if record.started else 0.0) + plan.elapsed
 
 
 def dump_plan(plan: Plan) -> bytes:

@@ -42,7 +42,7 @@ from git_replicate.execution.conclude import RUN_FILE, START_FILE
 from git_replicate.execution.environment import clean_environment, find_command
 from git_replicate.execution.inputs import Inputs, prepare_inputs
 from git_replicate.execution.jobs import RUN_VARIABLE
-from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan
+from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan, started_at
 from git_replicate.execution.probing import probe_environment
 from git_replicate.execution.site import Site
 from git_replicate.execution.spool import Spool, fallback_root, spool_root
@@ -149,6 +149,7 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
         environment=captured.environment,
         data=captured.data,
         store=place.config.get("replicate.store") or "",
+        origin=site.origin if site else "",
     )
     if earlier is not None:
         if reason := difference(place.repository, earlier, record, captured.data):
@@ -404,7 +405,8 @@ def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
         prepared.record.seeds,
         run=prepared.name,
         top=prepared.plan.top,
+        started=started_at(prepared.record, prepared.plan),
         site=prepared.site,
-        observe=(request.probe and settings.probe.enabled) or request.session,
+        observe=prepared.plan.probe or request.session,
     )
     return replace(prepared, command=command, environment=environment)

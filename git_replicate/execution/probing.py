@@ -20,12 +20,21 @@ from git_replicate.probe import SITE, VARIABLE
 
 
 def probe_environment(
-    environ: Mapping[str, str], folder: str, seeds: Seeds, *, run: str, top: str, site: Site | None, observe: bool
+    environ: Mapping[str, str],
+    folder: str,
+    seeds: Seeds,
+    *,
+    run: str,
+    top: str,
+    started: float,
+    site: Site | None,
+    observe: bool,
 ) -> dict[str, str]:
     """The command's variables with the probe in front of PYTHONPATH.
 
-    folder: of the run's spool, in which the probe's own is made (`OSError` if it cannot be). A run in a checkout has
-    its imports turned there even if nothing is observed.
+    folder: of the run's spool, in which the probe's own is made (`OSError` if it cannot be); started: when this
+    attempt of the run began, in seconds since 1970. A run in a checkout has its imports turned there even if nothing
+    is observed.
     """
     path = environ.get("PYTHONPATH", "")
     known = [entry for entry in path.split(os.pathsep) if entry != SITE] if path else []
@@ -35,7 +44,9 @@ def probe_environment(
         return env
     own = os.path.join(folder, PROBE_FOLDER)
     os.makedirs(own, mode=0o700, exist_ok=True)
-    told: dict[str, Any] = {"folder": own, "run": run, "top": top, "seed": seeds.run, "seed_mode": seeds.mode}
+    told: dict[str, Any] = {
+        "folder": own, "run": run, "top": top, "seed": seeds.run, "seed_mode": seeds.mode, "started": started,
+    }  # fmt: skip
     if site is not None:
         known = [site.path(entry) for entry in known]
         told["isolation"] = {"from": site.origin, "to": site.top}
@@ -79,11 +90,4 @@ def unread_requests(plan: Plan, record: Record, warnings: Sequence[str]) -> list
 
 def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]:
     """The record with what the probe's processes noted, and warnings to say."""
-    warnings = []
-    leaked = sorted({path for _, note in report.of_kind("leaked") for path in note.get("files", ())})
-    if leaked:
-        record = replace(record, code=replace(record.code, leaked=True))
-        warnings.append(f"code of your own worktree was loaded instead of the checkout's: {', '.join(leaked[:5])}")
-    record = with_noted(record, report)
-    record, said = with_parsed(record, read_parsed(report))
-    return record, warnings + said
+    return with_parsed(with_noted(record, report), read_parsed(report))

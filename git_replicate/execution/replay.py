@@ -70,7 +70,7 @@ def replay(original: Side, place: Place, held: Worktree, code: Code, setup: Setu
     inner = inside(place, held, record.directory)
     request = _request(record, original, inner.settings, setup)
     placed = place_data(held, setup.sources)
-    site, links = furnish(held, inner, request, _variables(setup), code)
+    site, links = furnish(held, inner, request, _variables(setup), code, also=_undeclared(original))
     known = f"{record.experiment}/{record.id}"
     seeds = replace(setup.seeds, libraries={}, calls=())
     site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid)
@@ -87,15 +87,21 @@ def inside(place: Place, held: Worktree, prefix: str) -> Place:
 
 
 def furnish(
-    held: Worktree, place: Place, request: Request, environ: Mapping[str, str], code: Code
+    held: Worktree,
+    place: Place,
+    request: Request,
+    environ: Mapping[str, str],
+    code: Code,
+    *,
+    also: Sequence[str] = (),
 ) -> tuple[Site, list[str]]:
     """Declared data and configured paths linked into the checkout, requested params in its files; and the links made.
 
-    place: the repository as seen from the checkout.
+    place: the repository as seen from the checkout; also: further paths that the command is known to read.
     """
     settings, prefix = place.settings, place.repository.layout.prefix
     named = [data.path for data in settings.data.named.values() if data.path]
-    links = link_paths(held, (*settings.data.paths, *request.data, *named, *settings.isolated.link))
+    links = link_paths(held, (*settings.data.paths, *request.data, *named, *settings.isolated.link, *also))
     directory = os.path.normpath(os.path.join(held.top, prefix))
     os.makedirs(directory, exist_ok=True)
     params, files = dict(request.params), settings.params.files
@@ -104,6 +110,17 @@ def furnish(
     site = Site(origin, held.top, directory, environ, code, nested=held.nested, written=written, lock=held.lock)
     _say_what_is_missing(site, request.command, place)
     return site, links
+
+
+def _undeclared(original: Side) -> list[str]:
+    """The paths in the worktree that the original was seen to read without having declared them.
+
+    What it wrote as well is not among them: the run would write through the link into the user's own file.
+    """
+    wrote = {*original.record.outputs, *(file.path for file in original.record.files)}
+    names = [name for name, entry in original.data.items() if entry.get("undeclared") and "revision" not in entry]
+    paths = [os.fsdecode(unquote_path(name)) for name in names if name not in wrote]
+    return [path for path in paths if not os.path.isabs(path)]
 
 
 def _say_what_is_missing(site: Site, command: Sequence[str], place: Place) -> None:
@@ -130,7 +147,11 @@ def _request(record: Record, original: Side, settings: Settings, setup: Setup) -
         name: value for name, value in flatten(record.params).items() if record.params_source.get(name) == "requested"
     }
     named = settings.data.named
-    data = tuple(os.fsdecode(unquote_path(name)) for name in original.data if name not in named)
+    data = tuple(
+        os.fsdecode(unquote_path(name))
+        for name, entry in original.data.items()
+        if name not in named and not entry.get("undeclared")
+    )
     outputs = tuple(glob.escape(os.fsdecode(unquote_path(path))) for path in record.outputs)
     metrics = dict.fromkeys(source for source in record.metrics_source.values() if source not in _NOT_FILES)
     return Request(
@@ -233,13 +254,19 @@ def _programs(command: Sequence[str], prefix: str) -> dict[str, str]:
 
 def _check_data(original: Side, inner: Place, held: Worktree, setup: Setup, place: Place) -> None:
     """`UserError` with every piece of data that is missing or other than it is to be, and both hashes."""
-    wrong = []
+    wrong: list[str] = []
+    unsure: list[str] = []
     for name, entry in (original.data if setup.data is None else setup.data).items():
+        if "revision" in entry or entry.get("unhashed"):
+            continue
         here = data_here(name, entry, inner, held)
         recorded = data_hash(entry)
         if recorded is None or recorded == here:
             continue
-        wrong.append(f"{name} is {'missing' if here is None else here} here, and was {recorded}")
+        found = unsure if entry.get("undeclared") else wrong
+        found.append(f"{name} is {'missing' if here is None else here} here, and was {recorded}")
+    if unsure:
+        place.warn(f"read by the original, not declared, and other than it was: {'; '.join(unsure[:5])}")
     if not wrong:
         return
     if setup.different_data:

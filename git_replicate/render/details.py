@@ -14,6 +14,7 @@ Style = Callable[..., str]
 """(text, style names…) to the text made safe for a terminal, perhaps in colour."""
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_PACKAGES = 12
+_MOST_NAMES = 20
 
 
 def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> str:
@@ -33,6 +34,9 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
         lines += ["", style("verdict", "bold"), *(f"  {style(line)}" for line in describe_verdict(document["verdict"]))]
     lines += _files(document, style)
     lines += _environment(document.get("environment", {}), style)
+    runtime = {name: value for name, value in _flat(document.get("runtime", {})).items() if name != "unseen_readers"}
+    if runtime:
+        lines += ["", style("runtime", "bold"), *_pairs({n: _listed(value) for n, value in runtime.items()}, style)]
     missing = document.get("missing", [])
     if missing:
         lines += ["", style("not complete", "bold"), *(f"  {style(entry)}" for entry in missing)]
@@ -68,9 +72,12 @@ def local(moment: datetime) -> str:
 def _annotated(document: Mapping[str, Any], title: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values with where they came from."""
     sources = document.get("params_source" if title == "params" else f"{title}_source", {})
-    return {
-        name: f"{human(value)}{f'  ({sources[name]})' if name in sources else ''}" for name, value in values.items()
+    given = document.get("params_given", ())
+    noted = {
+        name: "default" if title == "params" and source == "parsed" and name not in given else source
+        for name, source in sources.items()
     }
+    return {name: f"{human(value)}{f'  ({noted[name]})' if name in noted else ''}" for name, value in values.items()}
 
 
 def _code(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,9 +92,11 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
         )
     if code.get("leaked"):
         shown["leaked"] = "code of the user's own worktree was loaded"
-    for name in ("changed_during_run", "filter_failed"):
+    if code.get("mixed"):
+        shown["mixed"] = "code was loaded after it had been changed"
+    for name in ("executed", "changed_during_run", "filter_failed"):
         if code.get(name):
-            shown[name.replace("_", " ")] = ", ".join(code[name])
+            shown[name.replace("_", " ")] = _listed(code[name])
     if code.get("left_out"):
         shown["left out"] = ", ".join(f"{entry['path']} ({entry['reason']})" for entry in code["left_out"])
     return shown
@@ -102,9 +111,13 @@ def _files(document: Mapping[str, Any], style: Style) -> list[str]:
             lines.append(f"  {style(path)}  {entry.get('bytes', 0)} bytes  kept: {style(entry.get('kept', 'no'))}")
     if document.get("data"):
         lines += ["", style("data", "bold")]
-        lines += [
-            f"  {style(name)}  {style(str(entry.get('hash', 'no hash')))}" for name, entry in document["data"].items()
-        ]
+        for name, entry in document["data"].items():
+            known = entry.get("hash") or entry.get("revision") or "no hash"
+            lines.append(f"  {style(name)}  {style(str(known))}{'  (not declared)' if entry.get('undeclared') else ''}")
+    if document.get("inputs_complete") is False:
+        readers = ", ".join(document.get("runtime", {}).get("unseen_readers", ()))
+        lines += [] if document.get("data") else ["", style("data", "bold")]
+        lines.append(f"  there may be more, read unseen by {style(readers)}")
     if document.get("stages"):
         lines += ["", style("stages", "bold")]
         lines += [
@@ -129,6 +142,14 @@ def _environment(environment: Mapping[str, Any], style: Style) -> list[str]:
         more = f" and {len(packages) - _MOST_PACKAGES} more" if len(packages) > _MOST_PACKAGES else ""
         lines.append(f"  packages  {style(', '.join(names[:_MOST_PACKAGES]))}{more}")
     return lines
+
+
+def _listed(value: Any) -> Any:
+    """A list in words, cut where it is long."""
+    if not isinstance(value, list | tuple):
+        return value
+    more = f" and {len(value) - _MOST_NAMES} more" if len(value) > _MOST_NAMES else ""
+    return ", ".join(map(str, value[:_MOST_NAMES])) + more
 
 
 def _pairs(values: Mapping[str, Any], style: Style) -> list[str]:

@@ -1,8 +1,8 @@
-"""Turns imports of an isolated run from the user's worktree to the checkout, and reports those that it cannot.
+"""Turns imports of an isolated run from the user's worktree to the checkout.
 
 Python starts the probe after it has read the `.pth` files of its packages. Entries of `sys.path` and the mappings of
-editable installs that lead into the worktree lead into the checkout from then on. At its end the process notes which
-files of the worktree it has loaded as code all the same.
+editable installs that lead into the worktree lead into the checkout from then on. What is loaded from the
+worktree all the same is among the code that `files` and `imports` note.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ def install(probe: Probe) -> None:
     except (OSError, ValueError) as error:
         os.write(2, f"git replicate: imports are not turned to the checkout: {error}\n".encode("utf-8", "replace"))
         probe.failed("isolation", error)
-    probe.at_end(lambda: _report(probe, origin, target))
 
 
 def _map_path(path: object, origin: str, target: str) -> object:
@@ -56,18 +55,3 @@ def _map_finders(origin: str, target: str) -> None:
         if isinstance(spaces, dict):
             for package, folders in list(spaces.items()):
                 spaces[package] = [_map_path(folder, origin, target) for folder in folders]
-
-
-def _report(probe: Probe, origin: str, target: str) -> None:
-    """Note the files of the worktree that are loaded as code."""
-    leaked = set()
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if not isinstance(path, str):
-            continue
-        real = os.path.realpath(path)
-        below = real.startswith(origin + os.sep) and not real.startswith(target + os.sep)
-        if below and os.sep + "site-packages" + os.sep not in real and os.sep + "lib" + os.sep + "python" not in real:
-            leaked.add(os.path.relpath(real, origin))
-    if leaked:
-        probe.note("leaked", files=sorted(leaked))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from git_replicate_probe.files import Files
+
 VARIABLE = "GIT_REPLICATE_PROBE"
 PARTS = ("files", "imports", "runtime", "params", "seeds", "trackers", "cells", "shim")
 """The modules that observe, in the order in which they are installed; one that is not there is passed over."""
@@ -35,6 +37,7 @@ class Probe:
         self.place = place
         self.forked = 0
         """How many forks lie between this process and the one that was started."""
+        self.files: Files | None = None
         self._descriptor = -1
         self._watch: ImportWatch | None = None
         self._failed: set[str] = set()

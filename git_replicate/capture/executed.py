@@ -1,0 +1,143 @@
+"""Which code a run executed: files of the worktree, code from elsewhere, and whether it was all of one version."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from git_replicate.capture.environment.naming import normalized
+from git_replicate.capture.seen_files import LoadedCode, SeenFiles
+from git_replicate.core.paths import quote_path
+
+_MOST: Final = 5_000
+_ENVIRONMENT: Final = re.compile(r"(?:^|/)(?:site-packages|dist-packages|lib/python\d[^/]*|\.git)/")
+_PACKAGES: Final = re.compile(r"^(.*/(?:site|dist)-packages)/")
+_LARGEST_LIST: Final = 8_000_000
+"""Bytes of a distribution's list of files that is still read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """Code that was loaded. inside: paths relative to the top, quoted; outside: absolute paths of code elsewhere."""
+
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+    mixed: tuple[str, ...]
+    """Of those inside, the files that were loaded after they had been changed."""
+    leaked: tuple[str, ...]
+    """Files of the user's own worktree that a run in a checkout loaded, relative to it."""
+
+
+def code_executed(
+    seen: SeenFiles,
+    *,
+    top: str,
+    since: float,
+    origin: str = "",
+    in_snapshot: Callable[[str], bool],
+    same_as_snapshot: Callable[[str], bool],
+) -> Executed:
+    """Sort the code that was loaded by where it lies.
+
+    since: when the run started; origin: the user's worktree, for a run in a checkout; `in_snapshot` and
+    `same_as_snapshot` are asked of paths relative to the top: whether the snapshot has the file, and whether the file
+    is now as it is there.
+    """
+    inside: dict[str, None] = {}
+    outside: set[str] = set()
+    mixed: set[str] = set()
+    leaked: set[str] = set()
+    for path, loads in sorted(seen.code.items()):
+        inner = inner_path(path, top)
+        if inner is None:
+            own = inner_path(path, origin) if origin else None
+            if own is None:
+                outside.add(path)
+            elif not _ENVIRONMENT.search(own):
+                leaked.add(own)
+            continue
+        if _ENVIRONMENT.search(inner):
+            continue
+        inside[quote_path(os.fsencode(inner))] = None
+        if any(_is_later(load, since) for load in loads) and in_snapshot(inner):
+            still = any(_is_as_loaded(load) for load in loads if _is_later(load, since))
+            if not (still and same_as_snapshot(inner)):
+                mixed.add(quote_path(os.fsencode(inner)))
+    return Executed(tuple(inside)[:_MOST], tuple(sorted(outside)), tuple(sorted(mixed)), tuple(sorted(leaked)))
+
+
+def inner_path(path: str, top: str) -> str | None:
+    """A path relative to the top, by its name or by where it really is; None if it is not below the top."""
+    pairs = ((path, top), (os.path.realpath(path), os.path.realpath(top)))
+    return next((p[len(t.rstrip("/")) + 1 :] for p, t in pairs if p.startswith(t.rstrip("/") + "/")), None)
+
+
+def _is_later(load: LoadedCode, since: float) -> bool:
+    """Whether the file had been touched after the start; its change time tells of a file put in its place."""
+    return max(load.mtime_ns, load.ctime_ns) >= since * 1e9
+
+
+def _is_as_loaded(load: LoadedCode) -> bool:
+    """Whether the file has not been touched since it was loaded."""
+    try:
+        status = os.stat(load.path)
+    except OSError:
+        return False
+    return (status.st_mtime_ns, status.st_ctime_ns) == (load.mtime_ns, load.ctime_ns)
+
+
+def imported_distributions(modules: Mapping[str, str], top: str) -> tuple[str, ...]:
+    """The normalised names of the distributions that top-level modules come from, sorted.
+
+    modules: names with their files. A module that belongs to no distribution is called by its own name; those of
+    the worktree are left out.
+    """
+    found: set[str] = set()
+    folders: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        packages = _PACKAGES.match(path)
+        if packages:
+            folders.setdefault(packages[1], set()).add(name)
+        elif path and inner_path(path, top) is None:
+            found.add(normalized(name))
+    for folder, names in folders.items():
+        found |= _distributions(folder, names)
+    return tuple(sorted(found))
+
+
+def _distributions(folder: str, modules: Collection[str]) -> set[str]:
+    try:
+        entries = [entry for entry in os.listdir(folder) if entry.endswith((".dist-info", ".egg-info"))]
+    except OSError:
+        entries = []
+    names = {normalized(re.split(r"-\d|\.egg-info|\.dist-info", entry)[0]): entry for entry in sorted(entries)}
+    found = {normalized(name) for name in modules} & names.keys()
+    missing = {name for name in modules if normalized(name) not in names}
+    for name, entry in names.items():
+        if not missing:
+            break
+        tops = missing & set(_top_levels(os.path.join(folder, entry)))
+        if tops:
+            found.add(name)
+            missing -= tops
+    # A module that comes with another (`_cffi_backend`) or that nobody owns up to; a private one tells nothing.
+    return found | {normalized(name) for name in missing if not name.startswith("_")}
+
+
+def _top_levels(info: str) -> Iterable[str]:
+    """The top-level modules of a distribution, from its metadata folder."""
+    try:
+        with open(os.path.join(info, "top_level.txt"), encoding="utf-8", errors="replace") as file:
+            return file.read().split()
+    except OSError:
+        record = os.path.join(info, "RECORD")
+    try:
+        if os.path.getsize(record) > _LARGEST_LIST:
+            return ()
+        with open(record, encoding="utf-8", errors="replace") as file:
+            return {re.split(r"[/.,]", line, maxsplit=1)[0] for line in file}
+    except OSError:
+        return ()

@@ -1,0 +1,115 @@
+"""What the probes noted of files: data that was read and written, code that was loaded, packages imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from git_replicate.capture.probe_report import ProbeReport
+from git_replicate.capture.undeclared import Read
+
+C_READERS: Final = frozenset(
+    "h5py tables netCDF4 lmdb pyarrow cv2 polars duckdb rasterio osgeo fiona pyogrio tensorflow tensorflow_datasets "
+    "decord av torchcodec torchaudio soundfile librosa safetensors tensorstore lance vaex datatable fastparquet "
+    "rocksdb plyvel leveldb pysam cyvcf2 SimpleITK itk openslide pyvips xgboost lightgbm catboost faiss tokenizers "
+    "sentencepiece fasttext kenlm llama_cpp vllm onnxruntime openvino tensorrt jpeg4py turbojpeg ROOT pyreadr "
+    "pyreadstat ffcv indexed_gzip".split()
+)
+"""Modules that open files in native code, where no audit event tells of them."""
+_HARMLESS: Final = frozenset(
+    "git git-replicate uname lscpu nproc hostname ldconfig ldd which file getconf nvidia-smi rocm-smi sysctl sw_vers "
+    "stty tput clear gcc g++ cc c++ clang ld as objdump nvcc ptxas llvm-symbolizer locale id whoami true false "
+    "echo".split()
+)
+"""Programs that are started all the time and read no data."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCode:
+    """A file that was loaded as code: absolute path, when (seconds since 1970), and its times then (ns)."""
+
+    path: str
+    time: float
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(slots=True)
+class SeenFiles:
+    """The union over all processes of a run; paths are absolute."""
+
+    reads: dict[str, Read] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    """Folders that stand for what was read in them."""
+    written: dict[str, float] = field(default_factory=dict)
+    code: dict[str, list[LoadedCode]] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+    """Top-level modules, not of the standard library, and the file or folder of each ("" where there is none)."""
+    prefixes: set[str] = field(default_factory=set)
+    unseen: list[str] = field(default_factory=list)
+    """In words, what may have read files that no one saw."""
+
+
+def read_seen_files(report: ProbeReport) -> SeenFiles:
+    """What all of the report's processes did with files."""
+    seen = SeenFiles()
+    programs: set[str] = set()
+    for process in report.processes:
+        seen.prefixes |= {str(process.facts.get(name, "")) for name in ("prefix", "base_prefix")} - {""}
+        for note in process.notes:
+            _add(seen, note, programs)
+    readers = sorted(C_READERS & seen.modules.keys())
+    others = sorted(name for name in programs - _HARMLESS if not name.startswith(("python", "pypy")))
+    seen.unseen += [*readers, *(f"program {name}" for name in others)]
+    if report.incomplete:
+        seen.unseen.append("notes beyond what is read")
+    return seen
+
+
+def _add(seen: SeenFiles, note: Mapping[str, Any], programs: set[str]) -> None:
+    kind, path = note.get("kind"), note.get("path")
+    if kind == "modules" and isinstance(note.get("modules"), Mapping):
+        seen.modules.update({str(name): str(file) for name, file in note["modules"].items()})
+    elif kind == "program":
+        programs.add(str(note.get("name", "")))
+    elif kind == "unseen":
+        seen.unseen.append(f"{note.get('what')}: {note.get('why')}")
+    elif isinstance(path, str):
+        path, when = os.path.normpath(path), float(note.get("time", 0.0))
+        if kind == "read":
+            known = seen.reads.get(path)
+            if known is None or when < known.time:
+                seen.reads[path] = Read(path, when, note.get("mtime"))
+        elif kind == "folder":
+            seen.folders.add(path)
+        elif kind == "write":
+            seen.written[path] = min(when, seen.written.get(path, when))
+        elif kind == "code":
+            loaded = LoadedCode(path, when, int(note.get("mtime", 0)), int(note.get("ctime", 0)))
+            seen.code.setdefault(path, []).append(loaded)
+
+
+def data_read(seen: SeenFiles, since: float) -> list[Read]:
+    """The files, and folders that stand for theirs, that were there before the run read them.
+
+    since: when the run started; what was made or changed after that is taken for the run's own product.
+    Hidden files are left out: they are how a tool remembers things.
+    """
+    reads = [Read(path) for path in sorted(seen.folders)]
+    for path, read in sorted(seen.reads.items()):
+        own = path in seen.written and seen.written[path] <= read.time
+        later = read.mtime_ns is not None and read.mtime_ns >= since * 1e9
+        hidden = os.path.basename(path).startswith(".")
+        if not (own or later or hidden or path in seen.code or _below(path, seen.folders)):
+            reads.append(read)
+    return reads
+
+
+def _below(path: str, folders: set[str]) -> bool:
+    while (above := os.path.dirname(path)) != path:
+        if above in folders:
+            return True
+        path = above
+    return False

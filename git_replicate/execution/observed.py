@@ -1,0 +1,148 @@
+"""What the probes saw of files, put into a run's record: code that was executed, and data nobody declared.
+
+Asked when the run has ended. It hashes within limits, starts no process but git, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import tomli
+import tomli_w
+
+from git_replicate.capture.environment.extern import collect_extern
+from git_replicate.capture.executed import code_executed, imported_distributions, inner_path
+from git_replicate.capture.probe_report import ProbeReport
+from git_replicate.capture.program import is_python, layers
+from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
+from git_replicate.capture.undeclared import capture_undeclared
+from git_replicate.core.errors import GitError
+from git_replicate.core.record import Record
+from git_replicate.execution.plan import Plan, started_at
+from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
+
+_GENERATED: Final = re.compile(r"/(?:\.cache|\.triton|\.nv|torchinductor_[^/]*|ipykernel_\d+|_remote_module_[^/]*)/")
+"""Folders of code that a compiler or a kernel has written, and writes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedCode:
+    """The record with what code ran, the files of it to keep beside, warnings, and what could not be kept."""
+
+    record: Record
+    extern: Mapping[str, bytes] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class SnapshotFiles:
+    """What a run's snapshot holds, asked by path relative to the top; folders that were read are remembered."""
+
+    def __init__(self, repo: Repository, tree: str) -> None:
+        self._repo = repo
+        self._trees: dict[bytes, dict[bytes, TreeEntry]] = {}
+        self._tree = Oid(tree) if tree else None
+
+    def entry(self, path: bytes) -> TreeEntry | None:
+        folder, _, name = path.rpartition(b"/")
+        return self._folder(folder).get(name)
+
+    def _folder(self, path: bytes) -> dict[bytes, TreeEntry]:
+        if path not in self._trees:
+            found = self.entry(path) if path else None
+            oid = self._tree if not path else found.oid if found is not None and found.mode == Mode.TREE else None
+            self._trees[path] = {entry.name: entry for entry in self._repo.read_tree(oid)} if oid else {}
+        return self._trees[path]
+
+    def has(self, path: str) -> bool:
+        """Whether it holds the file or folder."""
+        return self.entry(os.fsencode(path)) is not None
+
+    def holds_as_it_is(self, top: str, path: str) -> bool:
+        """Whether the file below `top` has the content that it has in the snapshot."""
+        entry = self.entry(os.fsencode(path))
+        try:
+            with open(os.path.join(top, path), "rb") as file:
+                return entry is not None and self._repo.read_blob(entry.oid) == file.read()
+        except OSError:
+            return False
+
+
+def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, *, scanned: bool) -> ObservedCode:
+    """Which code ran. scanned: whether `changed_during_run` is known, else contents are compared."""
+    snapshot = SnapshotFiles(repo, record.code.tree)
+    changed = set(record.code.changed_during_run)
+    found = code_executed(
+        seen,
+        top=plan.top,
+        since=started_at(record, plan),
+        origin=plan.origin,
+        in_snapshot=snapshot.has,
+        same_as_snapshot=lambda path: path not in changed if scanned else snapshot.holds_as_it_is(plan.top, path),
+    )
+    warnings = []
+    if found.leaked:
+        listed = ", ".join(found.leaked[:5])
+        warnings.append(f"code of your own worktree was loaded instead of the checkout's: {listed}")
+    if found.mixed:
+        listed = ", ".join(found.mixed[:5])
+        warnings.append(f"loaded after it had been changed, so the run mixes two versions of the code: {listed}")
+    code = replace(
+        record.code,
+        executed=tuple(sorted({*record.code.executed, *found.inside})),
+        mixed=record.code.mixed or bool(found.mixed),
+        leaked=record.code.leaked or bool(found.leaked),
+    )
+    imported = {*record.runtime.get("imported", ()), *imported_distributions(seen.modules, plan.top)}
+    runtime = {**record.runtime, "imported": sorted(imported)} if imported else record.runtime
+    kept = [path for path in found.outside if not _GENERATED.search(path)]
+    record = replace(record, code=code, runtime=runtime)
+    try:
+        extern = collect_extern(kept, plan.top, seen.prefixes)
+    except (GitError, OSError) as error:
+        return ObservedCode(record, {}, tuple(warnings), (f"imported code from elsewhere is not kept: {error}",))
+    return ObservedCode(record, extern.files, tuple(warnings), extern.notices)
+
+
+def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> bytes:
+    """The text of `data.toml` with what was read and not declared; the plan's own if there is nothing to add."""
+    snapshot = SnapshotFiles(repo, record.code.tree)
+    common = repo.layout.common_dir
+    declared = [os.path.join(plan.top, path) for path in plan.inputs]
+    known = {os.path.normpath(path) for path in declared}
+    known |= {os.path.realpath(path) for path in known}
+    reads = []
+    for read in data_read(seen, started_at(record, plan)):
+        inner = inner_path(read.path, plan.top)
+        if inner_path(read.path, common) is None if inner is None else not snapshot.has(inner):
+            reads.append(read)
+    entries = capture_undeclared(reads, top=plan.top, common_dir=common, known=known) if reads else {}
+    if not entries and not seen.unseen:
+        return plan.data.encode()
+    document: dict[str, Any] = tomli.loads(plan.data)
+    if entries:
+        document["data"] = dict(sorted({**entries, **document.get("data", {})}.items()))
+    if seen.unseen:
+        document["inputs_complete"] = False
+    return tomli_w.dumps(document).encode()
+
+
+def without_report(record: Record, plan: Plan, report: ProbeReport) -> str:
+    """In words, that the command is Python and no probe was in it; empty if that is not so."""
+    if report.processes or not plan.probe or plan.session:
+        return ""
+    if not any(is_python(words[0]) for words in layers(record.command)):
+        return ""
+    return "no probe in the command's Python (started with -I, -E or -S, or older than 3.8): params are guesses"
+
+
+def read_seen(report: ProbeReport, record: Record) -> tuple[SeenFiles, Record]:
+    """What was seen of files, and the record with what may have been read unseen."""
+    seen = read_seen_files(report)
+    if seen.unseen:
+        record = replace(record, runtime={**record.runtime, "unseen_readers": seen.unseen})
+    return seen, record
