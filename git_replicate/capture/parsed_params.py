@@ -76,7 +76,10 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
     source = {name: origin.get(name, "file") for name in flat}
     unused = flatten(record.params_unused)
     warnings = []
+    by_file = any("{params_file}" in word for word in record.command)
     for name, value in parsed.values.items():
+        if by_file and source.get(name) == "requested" and (name not in parsed.given or _is(value, flat[name])):
+            continue  # the program has it from its params file, and what was parsed is a default
         requested = unused.get(name, flat[name] if source.get(name) == "requested" else None)
         if requested is not None and _is(value, requested):
             unused.pop(name, None)

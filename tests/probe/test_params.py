@@ -160,6 +160,15 @@ def test_a_request_that_reached_the_program_through_a_placeholder_is_what_was_pa
     assert (record.params_unused, warnings) == ({}, [])
 
 
+def test_a_request_in_a_params_file_counts_more_than_a_default_that_was_parsed(tmp_path: Path) -> None:
+    words = ("python", "main.py", "--config", "{params_file}", "--batch", "8")
+    asked = record_of(*words, requested={"lr": 0.5, "batch_size": 4}, template=words)
+    record, warnings = with_parsed(replace(asked, command=words), seen_by(tmp_path, "--batch", "8"))
+    assert (record.params["lr"], record.params_source["lr"]) == (0.5, "requested")
+    assert (record.params["batch_size"], record.params_unused) == (8, {"batch_size": 4})
+    assert warnings == ["-p batch_size=4 has no effect: the program parsed batch_size = 8"]
+
+
 def test_secrets_and_nothing_are_recorded_as_such(tmp_path: Path) -> None:
     code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--api-key')\np.add_argument('--seed')\n"
     seen = read_parsed(observe(tmp_path, code + "p.parse_args()", "--api-key", "hunter2hunter2").report)
