@@ -78,8 +78,8 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
     warnings = []
     by_file = any("{params_file}" in word for word in record.command)
     for name, value in parsed.values.items():
-        if by_file and source.get(name) == "requested" and (name not in parsed.given or _is(value, flat[name])):
-            continue  # the program has it from its params file, and what was parsed is a default
+        if source.get(name) == "requested" and (by_file if _is(value, flat[name]) else name not in parsed.given):
+            continue  # the program was handed it in another way, and what was parsed is a default
         requested = unused.get(name, flat[name] if source.get(name) == "requested" else None)
         if requested is not None and _is(value, requested):
             unused.pop(name, None)

@@ -90,9 +90,8 @@ def conclude_run(
     if cut:
         notices.append(f"the log is cut in its middle: {cut} bytes are left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
-    parts = replace(parts, extra={CELLS_FILE: cells.text} if cells.total else {})
+    parts = replace(parts, extra={**code_seen.extern, **({CELLS_FILE: cells.text} if cells.total else {})})
     start, record = _started(repo, spool, record, parts)
-    parts = replace(parts, extra=code_seen.extern)
     if record.status is Status.INTERRUPTED and (plan.outputs or seen.reads or seen.folders):
         # Whoever interrupts may kill soon: what is known is stored first, then data and outputs are hashed.
         start = finish(repo, record, start, parts)
