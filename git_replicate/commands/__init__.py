@@ -34,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("outputs", "outputs", "list a run's outputs, or restore them", "data"),
     Command("rerun", "rerun", "run what a run ran again, and tell whether it came out the same", "replicate"),
     Command("why", "why", "what differs between two runs, likeliest cause first", "replicate"),
+    Command("check", "check", "which results moved between two code bases", "replicate"),
     Command("affected", "affected", "which runs contain a bug, by the content of their code", "replicate"),
     Command("snapshot", "snapshot", "freeze the code as it is now, and print its commit", "replicate"),
     Command("apply", "apply", "bring a run's code into the worktree", "replicate"),

@@ -40,6 +40,17 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def tolerance(text: str) -> float:
+    """A tolerance on the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a tolerance; try 1e-3")
+    return value
+
+
 def put(context: Context, options: argparse.Namespace, text: str, *, page: bool = True) -> None:
     """The answer, to a file or to standard output; only what people read is paged."""
     if options.output:

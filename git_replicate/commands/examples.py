@@ -58,6 +58,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate why --format json latest~1 latest",
         "git replicate why --bisect --metric accuracy latest~1 latest",
     ),
+    "check": ("git replicate check", "git replicate check --against HEAD~1 --rtol 1e-3 --format json"),
     "affected": (
         "git replicate affected --introduced-by HEAD~1",
         "git replicate affected --introduced-by HEAD~1 --fixed-by HEAD",

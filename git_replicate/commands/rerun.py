@@ -28,8 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env", choices=("current", "recorded", "strict"), default="current",
         help="current (the default): what is there, differences listed; recorded: build it; strict: refuse others",
     )  # fmt: skip
-    add("--rtol", metavar="X", type=_tolerance, help="relative difference of a metric that still counts as the same")
-    add("--atol", metavar="X", type=_tolerance, help="absolute difference that still counts as the same")
+    add(
+        "--rtol",
+        metavar="X",
+        type=_reading.tolerance,
+        help="relative difference of a metric that still counts as the same",
+    )
+    add("--atol", metavar="X", type=_reading.tolerance, help="absolute difference that still counts as the same")
     add("--allow-different-data", action="store_true", help="run even if data is not what it was")
     add("--online", action="store_true", help="let other trackers send their runs")
     add("--yes", action="store_true", help="do not ask before running what somebody else recorded")
@@ -40,16 +45,6 @@ def _count(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs from 1 to 10000")
     return int(text)
-
-
-def _tolerance(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a tolerance; try 1e-3")
-    return value
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:

@@ -69,13 +69,14 @@ def group_keys(rows: Sequence[Row], names: Sequence[str], ignore: Sequence[str])
     for name in names:
         if name == "params":
             every = sorted({key for row in rows for key in row if key.startswith("params.")})
-            keys += [key for key in every if not _ignored(key.removeprefix("params."), ignore)]
+            keys += [key for key in every if not is_ignored(key.removeprefix("params."), ignore)]
         else:
             keys.append(name)
     return list(dict.fromkeys(keys))
 
 
-def _ignored(name: str, ignore: Sequence[str]) -> bool:
+def is_ignored(name: str, ignore: Sequence[str]) -> bool:
+    """Whether a param does not make two runs different: by its name, or as configured."""
     return name in ignore or name.rpartition(".")[2].lower() in NOT_GROUPED
 
 

@@ -38,13 +38,17 @@ def causes_between(repo: Repository, first: Side, second: Side, *, not_code: Col
     return find_causes(first, second, files, not_code=not_code)
 
 
+def compare_sides(first: Side, second: Side, settings: Settings, given: Tolerance | None = None) -> Verdict:
+    """The verdict on two runs, by the tolerances given, configured, or usual on the hardware; without causes."""
+    default = Tolerance() if same_hardware(first.environment, second.environment) else OTHER_HARDWARE
+    return compare_runs(first, second, Tolerances(settings.tolerance, given, default), ignore=settings.outputs.ignore)
+
+
 def judge_rerun(
     repo: Repository, original: Side, again: Side, settings: Settings, given: Tolerance | None = None
 ) -> Verdict:
     """The verdict on a rerun, with the causes that can explain a difference."""
-    default = Tolerance() if same_hardware(original.environment, again.environment) else OTHER_HARDWARE
-    tolerances = Tolerances(settings.tolerance, given, default)
-    verdict = compare_runs(original, again, tolerances, ignore=settings.outputs.ignore)
+    verdict = compare_sides(original, again, settings, given)
     if verdict.outcome is not Outcome.DIFFERS:
         return verdict
     causes = causes_between(repo, original, again, not_code=settings.params.files)

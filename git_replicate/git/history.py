@@ -88,3 +88,10 @@ def mentions(layout: Layout, commit: Oid, text: str) -> bool:
     git = Git(layout.common_dir, git_dir=layout.git_dir)
     words = ("grep", "--quiet", "--no-textconv", "-I", "--fixed-strings", "-e", text, commit, "--")
     return git.run("search the code", *words, accept=(0, 1), variables=_OFFLINE).returncode == 0
+
+
+def commits_between(layout: Layout, tip: Oid, without: Oid | None = None) -> set[Oid]:
+    """The commits that one leads to, itself included, and another does not."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    words = (tip, *([f"^{without}"] if without else []))
+    return {Oid(line.decode()) for line in git.run("list commits", "rev-list", *words, "--").stdout.split()}

@@ -10,7 +10,7 @@ function __git_replicate_experiments
 end
 
 function __git_replicate_needs_command
-    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish sweep log show diff-params diff env collate data outputs rerun why affected snapshot apply branch annotate rm push fetch bundle status recover gc hooks init
+    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from start finish sweep log show diff-params diff env collate data outputs rerun why check affected snapshot apply branch annotate rm push fetch bundle status recover gc hooks init
 end
 
 function __git_replicate_uses
@@ -31,6 +31,7 @@ complete -f -c git -n __git_replicate_needs_command -a data -d 'status of declar
 complete -f -c git -n __git_replicate_needs_command -a outputs -d 'list a run\'s outputs, or restore them'
 complete -f -c git -n __git_replicate_needs_command -a rerun -d 'run what a run ran again, and tell whether it came out the same'
 complete -f -c git -n __git_replicate_needs_command -a why -d 'what differs between two runs, likeliest cause first'
+complete -f -c git -n __git_replicate_needs_command -a check -d 'which results moved between two code bases'
 complete -f -c git -n __git_replicate_needs_command -a affected -d 'which runs contain a bug, by the content of their code'
 complete -f -c git -n __git_replicate_needs_command -a snapshot -d 'freeze the code as it is now, and print its commit'
 complete -f -c git -n __git_replicate_needs_command -a apply -d 'bring a run\'s code into the worktree'
@@ -191,6 +192,14 @@ complete -f -c git -n '__git_replicate_uses why' -l format -x -a 'text json' -d 
 complete -c git -n '__git_replicate_uses why' -s o -l output -r -F -d 'write to a file instead'
 complete -f -c git -n '__git_replicate_uses why' -a '(__git_replicate_runs)'
 complete -f -c git -n '__git_replicate_uses why' -a '(__git_replicate_runs)'
+
+complete -f -c git -n '__git_replicate_uses check' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses check' -l against -x -d 'the other code (default: the upstream, the main branch, HEAD~1)'
+complete -f -c git -n '__git_replicate_uses check' -l where -x -d 'only runs for which an SQL expression holds'
+complete -f -c git -n '__git_replicate_uses check' -l rtol -x -d 'relative difference that still counts as the same'
+complete -f -c git -n '__git_replicate_uses check' -l atol -x -d 'absolute difference that still counts as the same'
+complete -f -c git -n '__git_replicate_uses check' -l format -x -a 'text csv json jsonl markdown latex html' -d 'how to print (default: text)'
+complete -c git -n '__git_replicate_uses check' -s o -l output -r -F -d 'write to a file instead'
 
 complete -f -c git -n '__git_replicate_uses affected' -s h -l help -d 'show this help message and exit'
 complete -f -c git -n '__git_replicate_uses affected' -l introduced-by -x -d 'the bug is what this commit brought'
