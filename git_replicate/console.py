@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from git_replicate.git.config import GitConfig
 
 _CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CLEAR = "\x1b[K"
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 _STYLE = lazy(r"\x1b\[[0-9;]*m")
 
@@ -47,6 +48,7 @@ class Console:
         self.color = color
         self._pager = pager
         self._prefix = prefix
+        self._status = ""
 
     def configured(self, config: GitConfig) -> Console:
         """The same console with colour and pager as git's configuration says."""
@@ -127,16 +129,36 @@ class Console:
             os.close(descriptor)
 
     def say(self, line: str) -> None:
-        _talk(f"{visible(line, styled=self.color)}\n")
+        self._talk(f"{visible(line, styled=self.color)}\n")
 
     def warn(self, line: str) -> None:
-        _talk(f"{self._prefix}warning: {visible(line)}\n")
+        self._talk(f"{self._prefix}warning: {visible(line)}\n")
+
+    @property
+    def is_lively(self) -> bool:
+        """Whether there is a line below all that is said which may change."""
+        return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def status(self, line: str) -> None:
+        """The line that changes; "" takes it away. Nothing is shown where no terminal can take it back."""
+        if not self.is_lively:
+            return
+        import shutil
+
+        width = shutil.get_terminal_size((80, 24)).columns - 1
+        line = visible(line)
+        self._status = line if len(line) <= width else f"{line[: width - 1]}…"
+        _talk(f"\r{_CLEAR}{self._status}")
+
+    def _talk(self, text: str) -> None:
+        """Write to standard error, above the line that changes."""
+        _talk(f"\r{_CLEAR}{text}{self._status}" if self._status else text)
 
     def fail(self, error: ReplicateError) -> None:
         """An error in one line, and its hint in another."""
-        _talk(f"{self._prefix}{visible(' '.join(error.message.split()))}\n")
+        self._talk(f"{self._prefix}{visible(' '.join(error.message.split()))}\n")
         if error.hint:
-            _talk(f"hint: {visible(error.hint)}\n")
+            self._talk(f"hint: {visible(error.hint)}\n")
 
     def ask(self, question: str, default: str = "") -> str:
         """A person's answer, or the default when it is empty; `UserError` when nobody is there to answer."""

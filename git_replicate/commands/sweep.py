@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.strategies import PRUNERS, SAMPLERS
 from git_replicate.git.repository import Oid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from git_replicate.commands.context import Context
-    from git_replicate.core.sweep import Planned, Sweep
+    from git_replicate.core.record import Record
+    from git_replicate.core.sweep import Objective, Planned, Sweep
     from git_replicate.execution.engine import Engine
-    from git_replicate.execution.sweep import Job, Known
+    from git_replicate.execution.search import Curve, Search
+    from git_replicate.execution.sweep import Job, Known, Source
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--space", metavar="FILE", help="a TOML file of params and their values")
     add("--zip", metavar="NAMES", action="append", default=[], help="params, with commas, that change together")
     add("--random", metavar="N", type=_positive, help="N random points of the space instead of the whole grid")
+    add("--search", metavar="SAMPLER", choices=SAMPLERS, help="let Optuna choose the points: tpe, gp or cmaes")
+    add("--trials", metavar="N", type=_positive, help="so many points for a search")
+    add("--metric", metavar="NAME", action="append", default=[], help="what is best; NAME:max, NAME:min; repeatable")
+    add("--maximize", action="store_true", help="more of the metrics is better (default: as configured)")
+    add("--minimize", action="store_true", help="less of them is better")
+    add("--prune", metavar="PRUNER", choices=PRUNERS, default="", help="end runs with poor curves: median, percentile")
     add("--strategy-seed", metavar="SEED", type=_seed_number, help="where random points start from (default: drawn)")
     add("--seeds", metavar="N", default="", help="run each point with seeds 0 to N-1, or with a list: 3,7,11")
     add("-j", "--jobs", metavar="N", type=_positive, default=1, help="so many runs at the same time (default: 1)")
@@ -70,15 +80,21 @@ def _seed_number(text: str) -> int:
 def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.execution.engine import LocalEngine
     from git_replicate.execution.jobs import RUN_VARIABLE
+    from git_replicate.execution.sweep import Listed
 
     if os.environ.get(RUN_VARIABLE):
         raise UserError("a sweep cannot begin within a run", f"env -u {RUN_VARIABLE} git replicate sweep ...")
     job, known = _resumed(options, context) if options.resume else (_new_job(options, context), None)
     with LocalEngine([{}] * options.jobs) as engine:
-        missing, begun, there = _missing(options, context, job, known, engine)
+        if job.sweep.planned:
+            missing, begun, there = _missing(options, context, job, known, engine)
+            if options.dry_run:
+                return _show_plan(context, job.sweep, missing)
+            return _carry_out(options, context, job, known, engine, Listed(missing), begun, len(missing), there)
+        search, there = _search(context, job, known)
         if options.dry_run:
-            return _show_plan(context, job.sweep, missing)
-        return _carry_out(options, context, job, engine, missing, begun, there)
+            return _show_plan(context, job.sweep, list(search.first(job.sweep.trials)))
+        return _carry_out(options, context, job, known, engine, search, (), search.left, there)
 
 
 def _new_job(options: argparse.Namespace, context: Context) -> Job:
@@ -105,7 +121,8 @@ def _new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
     from git_replicate.commands.start import from_top
     from git_replicate.core.names import new_run_id
     from git_replicate.core.space import parse_space, read_space
-    from git_replicate.core.sweep import GRID, RANDOM, Options, Sweep
+    from git_replicate.core.strategies import GRID, RANDOM
+    from git_replicate.core.sweep import Options, Sweep
 
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
     command = tuple(words) or tuple(context.settings.command)
@@ -118,14 +135,17 @@ def _new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
         raise UsageError("nothing to sweep over", "-p lr=0.1,0.01, or --seeds 5")
     prefix = context.repository.layout.prefix
     drawn = int.from_bytes(os.urandom(4), "big")
-    return Sweep(
+    strategy = options.search or (RANDOM if options.random else GRID)
+    sweep = Sweep(
         id=new_run_id(datetime.now(UTC), os.urandom(4)),
         command=command,
         space=space,
-        strategy=RANDOM if options.random else GRID,
+        strategy=strategy,
         strategy_seed=drawn if options.strategy_seed is None else options.strategy_seed,
-        trials=options.random or 0,
+        trials=options.random or options.trials or 0,
         seeds=seeds,
+        objectives=_objectives(options, context),
+        pruner=options.prune,
         options=Options(
             message=options.message,
             data=tuple(from_top(prefix, path) for path in options.data),
@@ -136,6 +156,49 @@ def _new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
             timeout=options.timeout,
         ),
     )
+    _check_search(options, sweep)
+    return sweep
+
+
+def _objectives(options: argparse.Namespace, context: Context) -> tuple[Objective, ...]:
+    """The metrics of the command line, or the first that is configured; each with its direction."""
+    from git_replicate.core.stats import smaller_is_better
+    from git_replicate.core.sweep import Objective
+
+    if options.maximize and options.minimize:
+        raise UsageError("--maximize and --minimize: one of them", "for each metric: --metric accuracy:max")
+    results = context.settings.results
+    found = []
+    for text in options.metric or (*results.maximize, *results.minimize)[:1]:
+        name, colon, direction = text.rpartition(":")
+        if not colon or direction not in ("max", "min"):
+            name, direction = text, "max" if options.maximize else "min" if options.minimize else ""
+        larger = direction == "max" or (
+            not direction and not smaller_is_better(name, results.maximize, results.minimize)
+        )
+        found.append(Objective(name, larger))
+    return tuple(found)
+
+
+def _check_search(options: argparse.Namespace, sweep: Sweep) -> None:
+    """`UsageError` for options that do not go together."""
+    if sum(map(bool, (options.random, options.search))) > 1:
+        raise UsageError("--random and --search: one of them", "--search tpe --trials 30")
+    if sweep.planned:
+        given = [name for name in ("trials", "prune") if getattr(options, name)]
+        if given:
+            raise UsageError(f"--{given[0]} is for a search", "--search tpe --trials 30 --metric accuracy --maximize")
+        if len(sweep.objectives) > 1:
+            raise UsageError("several metrics are for a search", "--search tpe --trials 30")
+        return
+    if not sweep.objectives:
+        raise UsageError(f"--search {sweep.strategy}: what is to be the best?", "--metric accuracy --maximize")
+    if not sweep.trials:
+        raise UsageError(f"--search {sweep.strategy}: how many points?", "--trials 30")
+    if not sweep.space.dimensions:
+        raise UsageError(f"--search {sweep.strategy}: over what?", "-p lr=1e-5..1e-1:log")
+    if sweep.pruner and (len(sweep.objectives) > 1 or len(sweep.seeds) > 1):
+        raise UsageError("--prune goes with one metric and one run a point", "leave --prune out")
 
 
 def _read_file(path: str) -> Mapping[str, Any]:
@@ -169,11 +232,15 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
     from git_replicate.core.sweep import read_sweep
     from git_replicate.execution.sweep import Job, code_again, find_sweep
 
-    if options.param or options.space or options.command or options.seeds or options.random:
+    if options.param or options.space or options.command or options.seeds or options.random or options.search:
         raise UsageError("--resume takes command, params and seeds from the sweep", "git replicate sweep --resume ID")
     known = find_sweep(context.index, options.resume, context.settings.results)
     last = known.records[-1]
     sweep = read_sweep(last)
+    if options.trials:
+        if sweep.planned:
+            raise UsageError("--trials is for a search", f"git replicate sweep --resume {sweep.id}")
+        sweep = replace(sweep, trials=options.trials)
     if any(MASK in word for word in sweep.command):
         raise UserError(f"the command of sweep {sweep.id} had a secret, which is not recorded", "begin a new sweep")
     if not last.code.snapshot or not context.repository.exists(Oid(last.code.snapshot)):
@@ -213,64 +280,59 @@ def _show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> in
     return 0
 
 
+def _search(context: Context, job: Job, known: Known | None) -> tuple[Search, int]:
+    """The search, from the runs that there are, and how many of them need not be done again."""
+    from git_replicate.capture.curves import Curves
+    from git_replicate.core.names import run_ref
+    from git_replicate.execution.search import Search
+    from git_replicate.execution.trial import curve_of
+    from git_replicate.store.store import read_curves
+
+    def read_curve(record: Record) -> Curve:
+        text = read_curves(context.repository, run_ref(record.experiment, record.id))
+        return curve_of(Curves.from_csv(text), job.sweep.objectives[0].metric)
+
+    records = known.records if known else ()
+    return Search(job.sweep, records, read_curve), len(known.ended()) if known else 0
+
+
 def _carry_out(
     options: argparse.Namespace,
     context: Context,
     job: Job,
+    known: Known | None,
     engine: Engine,
-    missing: Sequence[Planned],
+    source: Source,
     begun: Sequence[Planned],
+    missing: int,
     there: int,
 ) -> int:
-    from git_replicate.execution.sweep import Listed, carry_out, tidy
+    from git_replicate.commands._watching import Progress
+    from git_replicate.core.progress import Tally
+    from git_replicate.core.sweep import planned_of
+    from git_replicate.execution.sweep import carry_out, tidy
     from git_replicate.store.notes import write_notes
 
-    console = context.console
-    number = len(missing) + len(begun)
-    watcher = Lines(context, job.sweep, number)
-    more = f", {there} there already (again: --repeat)" if there else ""
-    watcher.say(f"sweep {job.sweep.id}: {number} runs{more}")
-    stopped = carry_out(
-        job,
-        Listed(missing),
-        engine,
-        watcher,
-        stop_after=options.stop_after,
-        begun=begun,
-        upkeep=lambda: write_notes(context.writer),
-    )
-    tidy(context.writer)
-    console.answer(job.sweep.id)
-    return 130 if stopped == "interrupted" else 1 if watcher.failed else 0
-
-
-class Lines:
-    """A line for each run that has ended."""
-
-    def __init__(self, context: Context, sweep: Sweep, total: int) -> None:
-        self._console = context.console
-        self._total = total
-        self._done = 0
-        self.failed = 0
-
-    def say(self, line: str) -> None:
-        self._console.say(line)
-
-    def begun(self, planned: Planned) -> None: ...
-
-    def ended(self, planned: Planned, ended: Any) -> None:
-        self._done += 1
-        record = ended.record
-        if record is None:
-            self.failed += 1
-            return
-        self.failed += record.status in ("failed", "lost")
-        point = " ".join(f"{k}={v}" for k, v in planned.point.items())
-        self.say(f"{self._done}/{self._total} {record.id} {record.status} {point}")
-        for warning in ended.warnings:
-            self._console.warn(warning)
-
-    def stopping(self, why: str, left: int) -> None:
-        self.say(f"stopping: {why}; {left} running")
-
-    def tick(self) -> None: ...
+    number = missing + len(begun)
+    tally = Tally(number, next(iter(job.sweep.objectives), None))
+    for record in known.ended().values() if known else ():
+        tally.remember(*planned_of(record.sweep), record)
+    progress = Progress(context.console, context.repository, tally, quiet=options.quiet)
+    more = f", {there} there already" + (" (again: --repeat)" if not known else "") if there else ""
+    progress.say(f"sweep {job.sweep.id}: {number} run{'s' * (number != 1)}{more}")
+    stopped = ""
+    try:
+        stopped = carry_out(
+            job,
+            source,
+            engine,
+            progress,
+            stop_after=options.stop_after,
+            begun=begun,
+            upkeep=lambda: write_notes(context.writer),
+        )
+    finally:
+        tidy(context.writer)
+        progress.close(job.sweep.id)
+    context.console.answer(job.sweep.id)
+    return 130 if stopped == "interrupted" else 1 if tally.failed else 0

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from git_replicate.core.errors import FormatError, UsageError
 from git_replicate.core.record import Document, Record
 from git_replicate.core.space import Point, Space, describe, grid, grid_size, parse_space, random_point
-
-GRID: Final = "grid"
-RANDOM: Final = "random"
+from git_replicate.core.strategies import GRID, RANDOM
 
 
 @dataclass(frozen=True, slots=True)

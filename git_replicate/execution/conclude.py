@@ -206,6 +206,12 @@ def judge(outcome: Outcome) -> tuple[Status, str]:
     return (Status.FINISHED, "") if outcome.exit_code == 0 else (Status.FAILED, f"exit {outcome.exit_code}")
 
 
+def curves_so_far(spool: Spool) -> Curves:
+    """What a run that goes on has measured until now."""
+    record = records.loads(spool.read(RUN_FILE) or b"")
+    return read_output(spool, load_plan(spool.read(PLAN_FILE) or b"{}"), record)[0].curves
+
+
 def read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, bytes, int, list[str]]:
     """Metrics and log from one pass over the output, and from the declared files."""
     found = OutputMetrics(plan.patterns, rule=plan.stdout)

@@ -9,6 +9,7 @@ the snapshot's.
 from __future__ import annotations
 
 import ast
+import difflib
 import posixpath
 import re
 import shlex
@@ -21,7 +22,7 @@ from git_replicate.capture.params import placeholders, same_value
 from git_replicate.capture.program import find_program, program_name
 from git_replicate.capture.values import flatten, typed
 from git_replicate.core.errors import UserError
-from git_replicate.core.record import Code, Record
+from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.settings import Settings
 from git_replicate.core.sweep import Planned, Sweep
 from git_replicate.execution.changing import replace_param
@@ -124,7 +125,19 @@ def fault(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:
             f"run {record.id} loaded code of your own worktree instead of the snapshot's: the sweep stops",
             f"git replicate show {record.id}",
         )
-    return _undelivered(sweep, planned, record) or _own_seed(sweep, planned, record)
+    return _undelivered(sweep, planned, record) or _own_seed(sweep, planned, record) or _unmeasured(sweep, record)
+
+
+def _unmeasured(sweep: Sweep, record: Record) -> UserError | None:
+    missing = [objective.metric for objective in sweep.objectives if objective.metric not in record.metrics]
+    if record.status is not Status.FINISHED or not missing:
+        return None
+    there = ", ".join(list(record.metrics)[:8]) or "none"
+    near = difflib.get_close_matches(missing[0], record.metrics, 1, 0.3)
+    return UserError(
+        f"run {record.id} has no metric {missing[0]} (its metrics: {there})",
+        f"--metric {near[0]}" if near else f"print it in a line of its own: {missing[0]}: 0.9",
+    )
 
 
 def _undelivered(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:

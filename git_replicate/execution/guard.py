@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from git_replicate.execution.outcome import Outcome
+from git_replicate.execution.spool import Spool
 
 GRACE_SECONDS = 10.0
 """From the request to end to the kill."""
 _LOOK_SECONDS = 1.0
-"""How often the curves are looked at."""
+"""How often the curves are looked at,"""
+_SHARE = 20
+"""and so many times longer apart than a look takes."""
 
 
 class Guard:
@@ -28,7 +32,7 @@ class Guard:
     """
 
     def __init__(
-        self, seconds: float = 0.0, pruned: Callable[[], str] | None = None, told: list[int] | None = None
+        self, seconds: float = 0.0, pruned: Callable[[Spool], str] | None = None, told: list[int] | None = None
     ) -> None:
         self._seconds = seconds
         self._pruned = pruned
@@ -38,7 +42,7 @@ class Guard:
         self._why_pruned = ""
         self._asked: float | None = None
 
-    def signal_due(self, elapsed: float) -> int:
+    def signal_due(self, elapsed: float, spool: Spool) -> int:
         """The signal to send to the command now, `elapsed` seconds after its start; 0: none."""
         if self._told:
             os.kill(os.getpid(), self._told.pop(0))  # to ourselves: so it is recorded as from outside
@@ -47,8 +51,9 @@ class Guard:
         if self._seconds and elapsed > self._seconds:
             self._timeout = f"timeout after {self._seconds:g} s"
         elif self._pruned is not None and elapsed > self._next_look:
-            self._why_pruned = self._pruned()
-            self._next_look = elapsed + _LOOK_SECONDS
+            before = time.monotonic()
+            self._why_pruned = self._pruned(spool)
+            self._next_look = elapsed + max(_LOOK_SECONDS, _SHARE * (time.monotonic() - before))
         if not (self._timeout or self._why_pruned):
             return 0
         self._asked = elapsed

@@ -195,8 +195,8 @@ def _follow(watch: _Watch, guard: Guard | None, checkpoints: Checkpoints | None)
         _look_at_memory(watch)
         if checkpoints is not None and watch.command:
             checkpoints.look(time.monotonic() - watch.began)
-        if guard is not None and watch.command and (number := guard.signal_due(time.monotonic() - watch.began)):
-            _kill_group(watch, number)
+        if guard is not None and watch.command:
+            _kill_group(watch, guard.signal_due(time.monotonic() - watch.began, watch.spool))
         if watch.ended is not None or _holder_gone(watch):
             break
     while _pass_on(watch):
@@ -297,7 +297,7 @@ def _is_double(watch: _Watch, info: signal.struct_siginfo) -> bool:
 
 
 def _kill_group(watch: _Watch, number: int) -> None:
-    if watch.command and watch.ended is None:
+    if number and watch.command and watch.ended is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(watch.command, number)
 

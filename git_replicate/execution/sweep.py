@@ -31,6 +31,7 @@ from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, record_code
 from git_replicate.execution.processes import is_git
+from git_replicate.execution.search import Pruning
 from git_replicate.execution.trial import Ended, Surroundings, Task, look_around, run_trial, take_over
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Repository
@@ -58,6 +59,10 @@ class Source(Protocol):
         """A run has ended; None: it could not be begun."""
         ...
 
+    def pruning(self) -> Pruning | None:
+        """What a run that begins now is compared with while it runs."""
+        ...
+
 
 class Watcher(Protocol):
     """Who is told how it goes."""
@@ -80,6 +85,9 @@ class Listed:
     def ended(self, planned: Planned, record: Record | None) -> None:
         """Nothing depends on it."""
 
+    def pruning(self) -> None:
+        """Every run of a plan runs to its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -93,7 +101,7 @@ class Job:
     """The folder in it that the command runs in, relative."""
     experiment: str = ""
 
-    def task(self, planned: Planned) -> Task:
+    def task(self, planned: Planned, pruning: Pruning | None = None) -> Task:
         """One run, as a value for whoever carries it out."""
         sweep, options = self.sweep, self.sweep.options
         request = Request(
@@ -109,7 +117,7 @@ class Job:
             prepare=options.prepare,
             quiet=True,
         )
-        return Task(self.top, self.prefix, self.code, request, sweep.document(planned), options.timeout)
+        return Task(self.top, self.prefix, self.code, request, sweep.document(planned), options.timeout, pruning)
 
 
 @dataclass(slots=True)
@@ -167,7 +175,7 @@ def carry_out(
                     planned, deaths = state.again.popleft()
                     _submit(state, take_over, job, planned, deaths)
                 elif (following := source.next()) is not None:
-                    _submit(state, run_trial, job, following, 0)
+                    _submit(state, run_trial, job, following, 0, source.pruning())
                 else:
                     break
             if not state.running:
@@ -190,8 +198,15 @@ def tidy(repo: Repository) -> None:
     write_notes(repo)
 
 
-def _submit(state: _State, function: Callable[[Task], Ended], job: Job, planned: Planned, deaths: int) -> None:
-    task = job.task(planned)
+def _submit(
+    state: _State,
+    function: Callable[[Task], Ended],
+    job: Job,
+    planned: Planned,
+    deaths: int,
+    pruning: Pruning | None = None,
+) -> None:
+    task = job.task(planned, pruning)
     state.running[state.engine.submit(function, task)] = planned, task, deaths
     state.watcher.begun(planned)
 
@@ -212,11 +227,11 @@ def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_
     state.watcher.ended(planned, ended)
     if record is None:
         state.fault = state.fault or UserError(ended.problem, ended.hint)
-        _stop(state, ended.problem)
+        _stop(state, "an error of the sweep")
         return
     if found := fault(job.sweep, planned, record):
         state.fault = state.fault or found
-        _stop(state, found.message)
+        _stop(state, "an error of the sweep")
         state.engine.interrupt(signal.SIGINT)
     if record.status in (Status.FAILED, Status.LOST):
         state.failures += 1

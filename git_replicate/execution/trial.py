@@ -11,14 +11,16 @@ import atexit
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from git_replicate.capture.config import load_settings
+from git_replicate.capture.curves import Curves
 from git_replicate.core.errors import ReplicateError
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Code, Document, Record
 from git_replicate.core.sweep import planned_of
-from git_replicate.execution.conclude import conclude_run, outcome_of
+from git_replicate.execution.conclude import conclude_run, curves_so_far, outcome_of
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
 from git_replicate.execution.plan import Request
@@ -26,6 +28,8 @@ from git_replicate.execution.prepare import Place, surroundings
 from git_replicate.execution.recover import LiveRun, live_runs
 from git_replicate.execution.replay import furnish, inside
 from git_replicate.execution.run import run_at
+from git_replicate.execution.search import Curve, Pruning
+from git_replicate.execution.spool import Spool
 from git_replicate.execution.worker import interrupted
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at
@@ -49,6 +53,7 @@ class Task:
     """The record's `[sweep]` table, with trial and point."""
     timeout: float = 0.0
     """Seconds; 0: none."""
+    pruning: Pruning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,5 +178,18 @@ def _run(bench: _Bench, task: Task) -> Record:
     bench.used = True
     site, links = furnish(held, bench.inner, request, os.environ, task.code)
     site = replace(site, sweep=task.sweep)
-    guard = Guard(task.timeout, told=interrupted)
+    guard = Guard(task.timeout, _pruned(task.pruning), told=interrupted)
     return run_at(site, request, bench.inner, held, links, guard=guard, batch=True).record
+
+
+def _pruned(pruning: Pruning | None) -> Callable[[Spool], str] | None:
+    """What a guard asks about the curves of a run."""
+    if pruning is None or not pruning.curves:
+        return None
+    return lambda spool: pruning.why(curve_of(curves_so_far(spool), pruning.metric))
+
+
+def curve_of(curves: Curves, metric: str) -> Curve:
+    """The steps of one metric with their values; without steps of its own, their number."""
+    points = [point for point in curves if point.metric == metric]
+    return [(n if point.step is None else point.step, float(point.value)) for n, point in enumerate(points)]

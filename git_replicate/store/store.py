@@ -377,6 +377,17 @@ def read_files(repo: Repository, commit: Oid) -> RunFiles:
     return replace(found, log=log, metrics_csv=curves)
 
 
+def read_log(repo: Repository, name: str) -> str:
+    """What a run printed; "" for one that printed nothing, or that is not there."""
+    data = next(iter(repo.read_many([f"{name}:{RESERVED_FOLDER}/{LOG_FILE}"])))
+    return (data or b"").decode(errors="replace")
+
+
+def read_curves(repo: Repository, name: str) -> bytes:
+    """A run's curves as CSV text; empty for one that has none, or that is not there."""
+    return next(iter(repo.read_many([f"{name}:{RESERVED_FOLDER}/{CURVES_FILE}"]))) or b""
+
+
 def start_of(repo: Repository, commit: Oid) -> Oid:
     """The start commit of the run that has this commit: the oldest of its line that holds a record."""
     for _ in range(_LONGEST_CHAIN):
