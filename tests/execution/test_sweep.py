@@ -208,7 +208,7 @@ def test_code_of_the_worktree_stops_a_sweep(repo: GitRepo) -> None:
 def test_what_has_finished_before_is_not_done_again_unless_asked(program: GitRepo) -> None:
     first = sweep(program, "-p", "lr=0.5,0.25", "-p", "depth=1", "--", *COMMAND)
     more = sweep(program, "-p", "lr=0.5,0.25,0.125", "-p", "depth=1", "--", *COMMAND)
-    assert "1 runs, 2 there already" in more.stderr
+    assert "1 run, 2 there already" in more.stderr
     assert (first.returncode, more.returncode) == (0, 0)
     assert [r["params"]["lr"] for r in records(program)] == [0.5, 0.25, 0.125]
     assert sweep(program, "-p", "lr=0.5", "-p", "depth=1", "--repeat", "--", *COMMAND).returncode == 0
