@@ -14,6 +14,14 @@ from git_replicate.core.record import Seeds
 
 SEED_VARIABLE: Final = "GIT_REPLICATE_SEED"
 HASH_VARIABLE: Final = "PYTHONHASHSEED"
+_DETERMINISTIC: Final = {
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "TF_DETERMINISTIC_OPS": "1",
+    "TF_CUDNN_DETERMINISTIC": "1",
+}
+"""What CUDA's and TensorFlow's libraries read when they are loaded; the rest of `--deterministic` is the probe's."""
+_LIGHTNING_VARIABLE: Final = "PL_GLOBAL_SEED"
+"""What Lightning's `seed_everything()` takes when it is given nothing."""
 SEED_LIMIT: Final = 2**32
 """Seeds are 0 to 2^32-1: what NumPy, PYTHONHASHSEED and most other generators take."""
 
@@ -33,6 +41,7 @@ def draw_seed(
     environ: Mapping[str, str] | None = None,
     *,
     imposed: bool = True,
+    deterministic: bool = False,
 ) -> Seeds:
     """The run's seed: drawn from `entropy(4)` ("auto"), as given (a number, or its text), or none ("none").
 
@@ -44,20 +53,26 @@ def draw_seed(
     if isinstance(option, str) and option not in ("auto", "none"):
         option = parse_seed(option)
     if option == "none":
-        return Seeds(mode="none", python_hash=own_hash)
+        return Seeds(mode="none", python_hash=own_hash, deterministic=deterministic)
     if isinstance(option, int):
         seed, mode = _checked(option), "given"
     else:
         seed, mode = int.from_bytes(entropy(4), "big"), "auto"
-    return Seeds(run=seed, mode=mode, python_hash=own_hash if own or not imposed else seed)
+    python_hash = own_hash if own or not imposed else seed
+    return Seeds(run=seed, mode=mode, python_hash=python_hash, deterministic=deterministic)
 
 
 def seed_environment(seeds: Seeds, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables that the command gets on top of its environment; empty for a run without a seed."""
+    """The variables that the command gets on top of its environment; those of `--deterministic` only where unset."""
+    around = environ or {}
+    wanted = dict(_DETERMINISTIC) if seeds.deterministic else {}
+    if seeds.deterministic and seeds.run is not None:
+        wanted[_LIGHTNING_VARIABLE] = str(seeds.run)
+    variables = {name: value for name, value in wanted.items() if not around.get(name)}
     if seeds.run is None:
-        return {}
-    variables = {SEED_VARIABLE: str(seeds.run)}
-    if not (environ or {}).get(HASH_VARIABLE):
+        return variables
+    variables[SEED_VARIABLE] = str(seeds.run)
+    if not around.get(HASH_VARIABLE):
         variables[HASH_VARIABLE] = str(seeds.run if seeds.python_hash is None else seeds.python_hash)
     return variables
 

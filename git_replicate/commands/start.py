@@ -36,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("text", "json"), default="text", help="with --open: how to print the run (default: text)")
     add("--isolated", action="store_true", help="run in a checkout of the code as it is now")
     add("--at", metavar="COMMIT", default="", help="run in a checkout of a commit")
+    add("--deterministic", action="store_true", help="have libraries use deterministic algorithms only (slower)")
     add("--no-probe", action="store_true", help="do not observe what happens inside the command's Python processes")
     add("--submit", action="store_true", help="freeze the run now and hand it to the batch scheduler")
     add("--submit-option", metavar="OPTION", action="append", default=[], help="an option of the scheduler; repeatable")
@@ -58,7 +59,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         job = None if nested else _job(request, context)
         if job is None:
             run_within(request, _settings_if_needed(request, context))
-        return run_rank(request, context.settings, job, context.console.warn)
+        top = context.repository.layout.top or ""
+        return run_rank(request, context.settings, job, top, context.console.warn)
     from git_replicate.execution.run import open_session, start_run
 
     request = _request(options, context)
@@ -129,6 +131,8 @@ def _within(options: argparse.Namespace, context: Context) -> Request:
         params=tuple(parse_assignment(text) for text in options.param),
         seed=_seed(options.seed),
         placeholders=not options.no_placeholders,
+        probe=not options.no_probe,
+        deterministic=options.deterministic,
     )
 
 
@@ -185,6 +189,7 @@ def _request(options: argparse.Namespace, context: Context) -> Request:
         new_run=options.new_run,
         prepare=options.prepare,
         probe=not options.no_probe,
+        deterministic=options.deterministic,
     )
     if not options.interactive:
         return request

@@ -139,6 +139,8 @@ def _seeds(first: Record, second: Record) -> Iterable[Cause]:
         yield Cause("seeds", "run", a.run, b.run, 0.3 if drawn else 0.85)
     if a.python_hash != b.python_hash:
         yield Cause("seeds", "python_hash", a.python_hash, b.python_hash, 0.1)
+    if a.deterministic != b.deterministic:
+        yield Cause("seeds", "deterministic", a.deterministic, b.deterministic, 0.3)
 
 
 def _environment(first: Side, second: Side) -> Iterable[Cause]:

@@ -124,8 +124,14 @@ class Seeds:
     run: int | None = _doc("the run's seed, 0 to 2^32-1", default=None)
     mode: str = _doc("auto: drawn for the run; given: asked for; none: only observed", default="none")
     python_hash: int | None = _doc("PYTHONHASHSEED that the command got", default=None)
-    libraries: Mapping[str, Any] = _mapping("per library: imposed, own or unseen")
-    calls: tuple[Mapping[str, Any], ...] = _doc("seeding calls seen: library, function, value", default=())
+    libraries: Mapping[str, Any] = _mapping(
+        "per library: imposed (seeded for the program), own (the program seeded it), unseen (neither was seen)"
+    )
+    calls: tuple[Mapping[str, Any], ...] = _doc(
+        "the program's seeding calls, the first 100: library, function, value", default=()
+    )
+    calls_seen: int = _doc("how many seeding calls there were", default=0)
+    deterministic: bool = _doc("libraries were told to use deterministic algorithms only", default=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from git_replicate.capture import machine
+from git_replicate.capture.program import program_name
 from git_replicate.capture.seeds import SEED_VARIABLE, draw_seed, requested_seed, seed_environment
 from git_replicate.core.errors import StorageError
 from git_replicate.core.record import Seeds
@@ -36,6 +38,7 @@ from git_replicate.execution.environment import (
 from git_replicate.execution.jobs import RUN_VARIABLE, JobStart, wait_for_run
 from git_replicate.execution.launch import launch
 from git_replicate.execution.plan import Request
+from git_replicate.execution.probing import deterministic_environment, probe_environment
 from git_replicate.execution.ranks import make_rank_spool
 
 
@@ -55,20 +58,35 @@ def run_within(request: Request, settings: Settings) -> NoReturn:
     given = request.seed if isinstance(request.seed, int) else None
     seeds = Seeds(run=requested_seed(env) if given is None else given, mode="auto" if given is None else "given")
     added = {} if given is None else {SEED_VARIABLE: str(given)}
+    if request.deterministic:
+        env = deterministic_environment(env)
     _become(request, settings, {**env, **added}, seeds)
 
 
-def run_rank(request: Request, settings: Settings, start: JobStart, warn: Callable[[str], None]) -> int:
+def run_rank(request: Request, settings: Settings, start: JobStart, top: str, warn: Callable[[str], None]) -> int:
     """Execute the command as a part of rank 0's run; without one, run it with a spool. The command's exit code."""
     env = clean_environment(os.environ)
     option = settings.random.seed if request.seed is None else request.seed
-    seeds = draw_seed(option, os.urandom, env)
+    seeds = draw_seed(option, os.urandom, env, deterministic=request.deterministic)
+    observe = request.probe and settings.probe.enabled
+    told: dict[str, Any] = {"top": top, "program": program_name(request.command), "site": None, "observe": observe}
+    told["started"] = time.time()
+
+    def probed(env: Mapping[str, str], folder: str, seeds: Seeds, run: str = "") -> dict[str, str]:
+        try:
+            return probe_environment(env, folder, seeds, run=run, **told)
+        except OSError as error:
+            warn(f"the Python processes of this rank are not observed, nor seeded ({error.strerror})")
+            return dict(env)
+
     run = wait_for_run(start, env)
     state = os.path.dirname(start.folder)
     if run is not None:
         seeds = replace(seeds, run=run.seed, python_hash=run.python_hash)
         env = {**env, RUN_VARIABLE: run.run, **seed_environment(seeds, env)}
-        _become(request, settings, env, seeds, folder=os.path.join(state, "spool", run.run.rpartition("/")[2]))
+        folder = os.path.join(state, "spool", run.run.rpartition("/")[2])
+        own = folder if os.path.isdir(folder) else _scratch()  # rank 0 may keep it on a machine of its own
+        _become(request, settings, probed(env, own, seeds, run.run), seeds, folder=own)
     find_command(request.command[0], env, os.getcwd())
     try:
         spool = make_rank_spool(start, request)
@@ -79,7 +97,15 @@ def run_rank(request: Request, settings: Settings, start: JobStart, warn: Callab
     warn("rank 0 of this job has recorded no run yet; to add this rank to it in the end: git replicate recover")
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds), params_file=path)
     variables = {**with_params(env, path), **seed_environment(seeds, env)}
+    variables = probed(variables, spool.folder, seeds)
     return launch(command, env=variables, directory=os.getcwd(), spool=spool).shell_code
+
+
+def _scratch() -> str:
+    """A folder for what a command is to find while it runs, where no run has one."""
+    import tempfile
+
+    return tempfile.mkdtemp(prefix="git-replicate-")
 
 
 def _become(request: Request, settings: Settings, env: dict[str, str], seeds: Seeds, *, folder: str = "") -> NoReturn:
@@ -90,11 +116,7 @@ def _become(request: Request, settings: Settings, env: dict[str, str], seeds: Se
     path = ""
     if needs_params_file(request):
         try:
-            if not os.path.isdir(folder):
-                import tempfile
-
-                folder = tempfile.mkdtemp(prefix="git-replicate-")
-            path = write_params(request, folder, f"params-{os.getpid()}.json")
+            path = write_params(request, folder if os.path.isdir(folder) else _scratch(), f"params-{os.getpid()}.json")
         except OSError as error:
             raise StorageError(f"write the params file: {error.strerror}", "df -h . /tmp") from error
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds), params_file=path)

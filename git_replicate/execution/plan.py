@@ -48,6 +48,8 @@ class Request:
     """Build the environment of the worktree first, and run in it."""
     probe: bool = True
     """Observe the command's Python processes."""
+    deterministic: bool = False
+    """Have libraries use deterministic algorithms only."""
 
 
 @dataclass(frozen=True, slots=True)

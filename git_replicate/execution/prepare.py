@@ -187,7 +187,9 @@ def capture_all(
     if request.prepare or settings.environment.prepare:
         environ = _prepared(place, top, environ)
     fixed = earlier.record.seeds if earlier else site.seeds if site else None
-    seeds = fixed or draw_seed(option, os.urandom, around, imposed=not request.session)
+    seeds = fixed or draw_seed(
+        option, os.urandom, around, imposed=not request.session, deterministic=request.deterministic
+    )
     command = fill_command(request, settings, seed_asked_for(request, settings, seeds))
     words = site.words(command) if site else command
     if command and check:
@@ -407,6 +409,7 @@ def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
         top=prepared.plan.top,
         started=started_at(prepared.record, prepared.plan),
         site=prepared.site,
+        program=program_name(command),
         observe=prepared.plan.probe or request.session,
     )
     return replace(prepared, command=command, environment=environment)

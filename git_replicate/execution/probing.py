@@ -12,11 +12,16 @@ from git_replicate.capture.cells import Cells
 from git_replicate.capture.noted_params import declared_outputs, with_noted
 from git_replicate.capture.parsed_params import read_parsed, with_parsed
 from git_replicate.capture.probe_report import PROBE_FOLDER, ProbeReport
+from git_replicate.capture.seeding import with_seeding
+from git_replicate.capture.seeds import seed_environment
 from git_replicate.capture.values import flatten
 from git_replicate.core.record import Record, Seeds
 from git_replicate.execution.plan import Plan
 from git_replicate.execution.site import Site
 from git_replicate.probe import SITE, VARIABLE
+
+_OURS = frozenset({VARIABLE, f"{VARIABLE}_ABOVE", f"{VARIABLE}_PATH"})
+"""What the processes of a run hand to each other; a run within another one, or rank, begins anew."""
 
 
 def probe_environment(
@@ -28,24 +33,25 @@ def probe_environment(
     top: str,
     started: float,
     site: Site | None,
+    program: str,
     observe: bool,
 ) -> dict[str, str]:
     """The command's variables with the probe in front of PYTHONPATH.
 
     folder: of the run's spool, in which the probe's own is made (`OSError` if it cannot be); started: when this
     attempt of the run began, in seconds since 1970. A run in a checkout has its imports turned there even if nothing
-    is observed.
+    is observed. program: the name of the one that the command comes down to.
     """
     path = environ.get("PYTHONPATH", "")
     known = [entry for entry in path.split(os.pathsep) if entry != SITE] if path else []
-    env = dict(environ)
-    env.pop(VARIABLE, None)
+    env = {name: value for name, value in environ.items() if name not in _OURS}
     if not (observe or site):
         return env
     own = os.path.join(folder, PROBE_FOLDER)
     os.makedirs(own, mode=0o700, exist_ok=True)
     told: dict[str, Any] = {
         "folder": own, "run": run, "top": top, "seed": seeds.run, "seed_mode": seeds.mode, "started": started,
+        "program": program, "deterministic": seeds.deterministic,
     }  # fmt: skip
     if site is not None:
         known = [site.path(entry) for entry in known]
@@ -88,6 +94,15 @@ def unread_requests(plan: Plan, record: Record, warnings: Sequence[str]) -> list
     return [line for name, line in plan.doubts.items() if name in unused and f"-p {name}" not in said]
 
 
+def deterministic_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a part of a run that is to be deterministic, whatever the run itself is."""
+    env = {**environ, **seed_environment(Seeds(deterministic=True), environ)}
+    if environ.get(VARIABLE):
+        env[VARIABLE] = json.dumps({**json.loads(environ[VARIABLE]), "deterministic": True})
+    return env
+
+
 def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]:
     """The record with what the probe's processes noted, and warnings to say."""
+    record = replace(record, seeds=with_seeding(record.seeds, report))
     return with_parsed(with_noted(record, report), read_parsed(report))

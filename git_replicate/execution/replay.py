@@ -72,7 +72,7 @@ def replay(original: Side, place: Place, held: Worktree, code: Code, setup: Setu
     placed = place_data(held, setup.sources)
     site, links = furnish(held, inner, request, _variables(setup), code, also=_undeclared(original))
     known = f"{record.experiment}/{record.id}"
-    seeds = replace(setup.seeds, libraries={}, calls=())
+    seeds = replace(setup.seeds, libraries={}, calls=(), calls_seen=0)
     site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid)
     _check_data(original, inner, held, setup, place)
     site = _in_environment(original, site, request, setup, inner)

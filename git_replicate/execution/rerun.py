@@ -134,7 +134,7 @@ def _once(original: Side, place: Place, held: Worktree, code: Code, changes: Cha
     seeds = record.seeds
     if changes.seeds:
         seed = int.from_bytes(os.urandom(4), "big")
-        seeds = Seeds(run=seed, mode="given", python_hash=seed)
+        seeds = Seeds(run=seed, mode="given", python_hash=seed, deterministic=seeds.deterministic)
         if isinstance(record.params.get("seed"), int):
             set_to.setdefault("seed", seed)
     command, delivered = set_params(record, set_to) if set_to else (record.command, {})

@@ -15,6 +15,7 @@ Style = Callable[..., str]
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_PACKAGES = 12
 _MOST_NAMES = 20
+_MOST_CALLS = 6
 
 
 def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> str:
@@ -27,7 +28,7 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
     for name, points in curves.items():
         numbers = [point["value"] for point in points]
         lines.append(f"  {style(name)}  {sparkline(numbers)}  {len(numbers)} points")
-    for title, text in (("code", _code(document)), ("seeds", _flat(document.get("seeds", {})))):
+    for title, text in (("code", _code(document)), ("seeds", _seeds(document.get("seeds", {})))):
         if text:
             lines += ["", style(title, "bold"), *_pairs(text, style)]
     if document.get("verdict"):
@@ -99,6 +100,28 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
             shown[name.replace("_", " ")] = _listed(code[name])
     if code.get("left_out"):
         shown["left out"] = ", ".join(f"{entry['path']} ({entry['reason']})" for entry in code["left_out"])
+    return shown
+
+
+def _seeds(seeds: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's seed, whose generators started from it, and how the program seeded its own."""
+    shown: dict[str, Any] = {}
+    if "run" in seeds:
+        shown["run"] = f"{seeds['run']}  ({seeds.get('mode')})"
+    if "python_hash" in seeds and seeds["python_hash"] != seeds.get("run"):
+        shown["python hash"] = seeds["python_hash"]
+    for status, words in (("imposed", "seeded"), ("own", "seeded by the program"), ("unseen", "not seeded")):
+        if names := [name for name, found in seeds.get("libraries", {}).items() if found == status]:
+            shown[words] = ", ".join(names)
+    calls = [
+        f"{call.get('library')}.{call.get('function')}({call.get('value', '')})"
+        for call in seeds.get("calls", [])[:_MOST_CALLS]
+    ]
+    if calls:
+        more = seeds.get("calls_seen", 0) - len(calls)
+        shown["calls"] = ", ".join(calls) + (f" and {more} more" if more > 0 else "")
+    if seeds.get("deterministic"):
+        shown["algorithms"] = "deterministic"
     return shown
 
 

@@ -37,6 +37,19 @@ def test_the_callers_own_hash_seed_is_kept(own: str, recorded: int | None) -> No
     assert seed_environment(seeds, environ) == {"GIT_REPLICATE_SEED": "7"}
 
 
+def test_deterministic_libraries_are_asked_for_where_nobody_has_asked() -> None:
+    seeds = draw_seed(7, entropy, deterministic=True)
+    assert seeds.deterministic
+    assert seed_environment(seeds, {"CUBLAS_WORKSPACE_CONFIG": ":16:8"}) == {
+        "GIT_REPLICATE_SEED": "7", "PYTHONHASHSEED": "7", "PL_GLOBAL_SEED": "7", "TF_DETERMINISTIC_OPS": "1",
+        "TF_CUDNN_DETERMINISTIC": "1",
+    }  # fmt: skip
+    assert seed_environment(draw_seed("none", entropy, deterministic=True)) == {
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TF_DETERMINISTIC_OPS": "1", "TF_CUDNN_DETERMINISTIC": "1",
+    }  # fmt: skip
+    assert "PL_GLOBAL_SEED" not in seed_environment(draw_seed(7, entropy))
+
+
 @pytest.mark.parametrize("text", ["-1", str(2**32), "x", "1.5", "", "٣"])
 def test_what_no_generator_takes_is_refused(text: str) -> None:
     with pytest.raises(UsageError):

@@ -64,6 +64,7 @@ complete -f -c git -n '__git_replicate_uses start' -l open -d 'record a session 
 complete -f -c git -n '__git_replicate_uses start' -l format -x -a 'text json' -d 'with --open: how to print the run (default: text)'
 complete -f -c git -n '__git_replicate_uses start' -l isolated -d 'run in a checkout of the code as it is now'
 complete -f -c git -n '__git_replicate_uses start' -l at -x -d 'run in a checkout of a commit'
+complete -f -c git -n '__git_replicate_uses start' -l deterministic -d 'have libraries use deterministic algorithms only (slower)'
 complete -f -c git -n '__git_replicate_uses start' -l no-probe -d 'do not observe what happens inside the command\'s Python processes'
 complete -f -c git -n '__git_replicate_uses start' -l submit -d 'freeze the run now and hand it to the batch scheduler'
 complete -f -c git -n '__git_replicate_uses start' -l submit-option -x -d 'an option of the scheduler; repeatable'
