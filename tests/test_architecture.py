@@ -24,6 +24,7 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "store": frozenset({"git", "core"}),
     "capture": frozenset({"git", "core"}),
     "probe": frozenset(),
+    "integrations": frozenset(),
     "execution": frozenset({"capture", "store", "git", "core", "probe"}),
     "commands": frozenset({"execution", "capture", "store", "render", "git", "core", "console", "cli"}),
     "console": frozenset({"git", "core"}),
@@ -116,6 +117,20 @@ def test_the_probe_needs_nothing_but_the_standard_library_and_an_old_python() ->
     assert wrong == []
     for path in sorted((PACKAGE / "probe" / "site").rglob("*.py")):
         ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
+
+
+def test_a_logger_needs_its_library_and_our_own_functions_alone_and_an_old_python() -> None:
+    wrong = []
+    for path in sorted((PACKAGE / "integrations").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
+        library = {path.stem, "pytorch_lightning"} if path.stem == "lightning" else {path.stem}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                ours = [name for name in names if name.startswith("git_replicate.")]
+                tops = {name.partition(".")[0] for name in names}
+                wrong += [f"{path.name}: {n}" for n in ours + sorted(tops - sys.stdlib_module_names - library)]
+    assert [line for line in wrong if not line.endswith(": git_replicate")] == []
 
 
 _OF_THE_PROBE = frozenset({"git_replicate_probe", "sitecustomize"})

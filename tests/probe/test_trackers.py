@@ -49,7 +49,7 @@ run.finish()
 """
 LOGGED = [
     (0, "loss", 0.5), (0, "inner.a", 1.5), (1, "loss", 0.25), (1, "flag", 1), (2, "acc", 0.9), (7, "val/acc", 0.8),
-    (2, "epoch", 7), (20, "late", math.inf), (20, "later", 1),
+    (20, "late", math.inf), (20, "later", 1),
 ]  # fmt: skip
 
 

@@ -168,13 +168,16 @@ class _Wandb:
             known.step += 1
 
     def _add(self, run_id: str, known: _WandbRun, step: int, values: dict[str, float | int]) -> None:
-        """Note a row, in parts where metrics have steps of their own; these go on from row to row."""
+        """Note a row, in parts where metrics have steps of their own; what numbers others goes on, and is no metric."""
         if not known.definitions:
             self._points.add("wandb", run_id, step, values)
             return
         rows: dict[int | None, dict[str, float | int]] = {}
         known.last.update(values)
+        numbering = {axis for _, axis in known.definitions}
         for name, value in values.items():
+            if name in numbering:
+                continue
             axis = known.axis(name)
             own = whole(known.last.get(axis)) if axis else None
             rows.setdefault(step if own is None else own, {})[name] = value
