@@ -76,19 +76,24 @@ def _add(seen: SeenFiles, note: Mapping[str, Any], programs: set[str]) -> None:
         programs.add(str(note.get("name", "")))
     elif kind == "unseen":
         seen.unseen.append(f"{note.get('what')}: {note.get('why')}")
+    elif kind == "reads":
+        for path, mtime, _, when in note.get("reads", ()):
+            _add_read(seen, os.path.normpath(path), float(when), mtime)
     elif isinstance(path, str):
         path, when = os.path.normpath(path), float(note.get("time", 0.0))
-        if kind == "read":
-            known = seen.reads.get(path)
-            if known is None or when < known.time:
-                seen.reads[path] = Read(path, when, note.get("mtime"))
-        elif kind == "folder":
+        if kind == "folder":
             seen.folders.add(path)
         elif kind == "write":
             seen.written[path] = min(when, seen.written.get(path, when))
         elif kind == "code":
             loaded = LoadedCode(path, when, int(note.get("mtime", 0)), int(note.get("ctime", 0)))
             seen.code.setdefault(path, []).append(loaded)
+
+
+def _add_read(seen: SeenFiles, path: str, when: float, mtime_ns: int) -> None:
+    known = seen.reads.get(path)
+    if known is None or when < known.time:
+        seen.reads[path] = Read(path, when, mtime_ns)
 
 
 def data_read(seen: SeenFiles, since: float) -> list[Read]:

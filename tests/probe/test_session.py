@@ -114,3 +114,25 @@ def test_lines_that_are_cut_or_foreign_are_passed_over(tmp_path: Path) -> None:
     assert [note["a"] for _, note in report.of_kind("mine")] == [1]
     assert len(report.processes) == len(seen.report.processes) == 1
     assert read_report(str(tmp_path / "absent")).processes == ()
+
+
+def test_a_program_that_closes_every_file_gets_none_of_our_notes_in_its_own(tmp_path: Path) -> None:
+    code = """
+import os
+os.closerange(3, 256)
+mine = [os.open(f"mine{n}", os.O_WRONLY | os.O_CREAT) for n in range(4)]
+for n in range(10):
+    with open(f"data{n}", "w"): pass
+"""
+    seen = observe(tmp_path, code)
+    assert (seen.code, seen.errors) == (0, "")
+    assert [(tmp_path / f"mine{n}").read_bytes() for n in range(4)] == [b""] * 4
+    assert len(seen.notes("write")) == 14
+
+
+def test_a_program_that_writes_no_bytecode_still_writes_none(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    code = "import sys, argparse, mine; argparse.ArgumentParser().parse_args([]); print(sys.dont_write_bytecode)"
+    seen = observe(tmp_path, code, variables={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert seen.output == "True\n"
+    assert not (tmp_path / "__pycache__").exists()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MOST_IN_FOLDER = 1_000
 MOST_NAMES = 20_000
 MOST_DEEP = 64
+FIRST_NAMES = 1_000
+"""So many reads are noted each as it comes; those behind them by the batch, for a kill to lose one at most."""
+_BATCH = 100
 _WRITES = os.O_WRONLY | os.O_RDWR
 _PASSED = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib", "/usr/share/zoneinfo/", "/lib/", "/lib64/")
 _CODE = (".py", ".pyc", ".pyo")
@@ -48,6 +51,7 @@ class Files:
         self._rolled: set[str] = set()  # folders that stand for the files in them
         self._deep: tuple[str, ...] = ()  # folders that stand for all below them, ending in a slash
         self._names = 0
+        self._pending: list[list[Any]] = []  # what is still to be noted
         self._full = False
         self._written: set[str] = set()
         self.code: set[str] = set()  # absolute paths of source files
@@ -129,9 +133,21 @@ class Files:
         self._seen.update((path, given))
         self._remember(folder, name)
         if folder not in self._rolled:
-            self._probe.note("read", path=path, mtime=status.st_mtime_ns, bytes=status.st_size, time=time.time())
+            self._pending.append([path, status.st_mtime_ns, status.st_size, time.time()])
+            if self._names <= FIRST_NAMES or len(self._pending) >= _BATCH:
+                self.flush()
         if self._names > MOST_NAMES:
             self._compact()
+
+    def flush(self) -> None:
+        """Note what waits to be."""
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self._probe.note("reads", reads=pending)
+
+    def forget_pending(self) -> None:
+        """In a forked child: what waited is for the parent to note."""
+        self._pending = []
 
     def _remember(self, folder: str, name: str) -> None:
         """Keep a name of a folder; of too many, the folder's alone."""
@@ -248,6 +264,8 @@ def install(probe: Probe) -> None:
     """Start listening; there is no way to stop."""
     files = Files(probe)
     probe.files = files
+    probe.at_end(files.flush)
+    probe.at_fork(files.forget_pending)
     add = getattr(sys, "addaudithook", None)
     if add is not None:
         add(files.hook)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from git_replicate_probe.session import load
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,8 +85,7 @@ class _Hook:
         self._name = f"git_replicate_probe.parsers.{name}"
 
     def __call__(self, module: Any) -> None:
-        hook = __import__(self._name, fromlist=["install"])
-        hook.install(self._params, module)
+        load(self._name).install(self._params, module)
 
 
 def is_programs_own(arguments: Sequence[str] | None, frame: FrameType | None) -> bool:

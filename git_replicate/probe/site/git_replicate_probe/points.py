@@ -11,9 +11,10 @@ What is no number (text, pictures, tables) is left out: its tracker keeps it.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
+
+from git_replicate_probe.descriptors import open_high
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,18 +79,9 @@ class Points:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _open(self) -> None:
-        """Open a file of this process's own, under a high number.
-
-        A program that closes every descriptor and opens files of its own gets low ones: no line is to end up there.
-        """
+        """Open a file of this process's own."""
         path = os.path.join(self._probe.folder, f"{os.getpid()}-{os.urandom(4).hex()}.points")
-        low = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            self._descriptor = fcntl.fcntl(
-                low, fcntl.F_DUPFD_CLOEXEC, max(min(os.sysconf("SC_OPEN_MAX"), 1024) - 64, 3)
-            )
-        finally:
-            os.close(low)
+        self._descriptor = open_high(path)
         self._opened = (os.getpid(), self._probe.folder)
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 
 from git_replicate_probe import encoding
+from git_replicate_probe.descriptors import open_high
 from git_replicate_probe.imported import ImportWatch
 from git_replicate_probe.place import Place, this_place
 
@@ -41,7 +42,9 @@ class Probe:
         self._descriptor = -1
         self._watch: ImportWatch | None = None
         self._failed: set[str] = set()
+        self._identity: tuple[int, int] = (0, 0)
         self._endings: list[Callable[[], object]] = []
+        self._forkings: list[Callable[[], object]] = []
         self._ended = False
 
     @property
@@ -60,11 +63,26 @@ class Probe:
             return
         try:
             line = encoding.write(dict(fields, kind=kind)) + "\n"
-            if self._descriptor < 0:
+            if not self._is_open():
                 self._descriptor = self._open()
             os.write(self._descriptor, line.encode("ascii"))
         except Exception as error:  # a full disk, a folder that has gone: the program is to run
             self._failed.add(f"note {kind}: {error!r}")
+
+    def _is_open(self) -> bool:
+        """Whether the descriptor is still our file's: a program may close them all, and get the number for its own."""
+        if self._descriptor < 0:
+            return False
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def _close(self) -> None:
+        if self._is_open():
+            os.close(self._descriptor)
+        self._descriptor = -1
 
     def failed(self, where: str, error: BaseException) -> None:
         """Note what went wrong in a part of the probe, the first time for each `where`."""
@@ -94,6 +112,10 @@ class Probe:
         """Call something when the process ends in order: at its exit, or where `multiprocessing` ends a child."""
         self._endings.append(callback)
 
+    def at_fork(self, callback: Callable[[], object]) -> None:
+        """Call something in each forked child, as it begins."""
+        self._forkings.append(callback)
+
     def end(self) -> None:
         """Make the last notes, once in each process."""
         if not self._ended:
@@ -107,26 +129,21 @@ class Probe:
         self.folder = settings["folder"]
         self._ended = False
         self._failed.clear()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._close()
 
     def after_fork(self) -> None:
         """In a forked child: from now on this is another process."""
         self.forked += 1
         self._ended = False
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._close()
+        for callback in self._forkings:
+            self.guarded(f"at_fork {callback!r}", callback)
 
     def _open(self) -> int:
         path = os.path.join(self.folder, f"{os.getpid()}-{os.urandom(4).hex()}.jsonl")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        if descriptor < 3:  # the program has closed a standard stream, and its next open is to get that number
-            import fcntl
-
-            low, descriptor = descriptor, fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
-            os.close(low)
+        descriptor = open_high(path)
+        status = os.fstat(descriptor)
+        self._identity = (status.st_dev, status.st_ino)
         place = self.place
         fields = {
             "kind": "process", "pid": os.getpid(), "parent": os.getppid(), "time": time.time(), "words": place.words,
@@ -171,10 +188,20 @@ def begin() -> None:
     probe.on_import("multiprocessing.util", lambda module: _end_children(probe, module))
 
 
+def load(name: str) -> Any:
+    """A module of the probe's, compiled for good: a program that writes no bytecode means its own folders."""
+    unwritten = sys.dont_write_bytecode
+    sys.dont_write_bytecode = False
+    try:
+        return __import__(name, fromlist=["install"])
+    finally:
+        sys.dont_write_bytecode = unwritten
+
+
 def install_part(probe: Probe, name: str) -> None:
     whole = f"git_replicate_probe.{name}"
     try:
-        module = __import__(whole, fromlist=["install"])
+        module = load(whole)
     except ModuleNotFoundError as error:
         if error.name != whole:
             probe.failed(f"install {name}", error)

@@ -10,12 +10,12 @@ Not handled: pictures, tables, histograms, artifacts - their tracker keeps them;
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 
 from git_replicate_probe.points import Points, number, numbers, whole
 from git_replicate_probe.values import plain
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _replace(owner: Any, name: str, probe: Probe, seen: Callable[..., object]) -
     if not callable(original):
         return
 
-    @functools.wraps(original)
+    @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
         if not is_upper_rank():
@@ -117,7 +117,7 @@ class _Wandb:
     def watch_init(self, module: Any) -> None:
         init = module.init
 
-        @functools.wraps(init)
+        @wraps(init)
         def call(*args: Any, **kwargs: Any) -> Any:
             self._starting += 1
             try:

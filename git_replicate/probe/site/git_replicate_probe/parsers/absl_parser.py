@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from git_replicate_probe.params import is_installed
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def install(params: Params, flagvalues: Any) -> None:
     flags_class = flagvalues.FlagValues
     call = flags_class.__call__
 
-    @functools.wraps(call)
+    @wraps(call)
     def wrapped(self: Any, *arguments: Any, **more: Any) -> Any:
         result = call(self, *arguments, **more)
         params.guarded("absl", _report, params, self)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from git_replicate_probe.params import is_programs_own
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def install(params: Params, argparse: Any) -> None:
     get_values = getattr(parser_class, "_get_values", None)
     active: list[set[str]] = []  # names given, of the parse that is going on; subparsers add to it
 
-    @functools.wraps(parse)
+    @wraps(parse)
     def parse_known_args(self: Any, args: Any = None, namespace: Any = None, **more: Any) -> Any:
         if active or not params.wanted:
             return parse(self, args, namespace, **more)
@@ -36,7 +36,7 @@ def install(params: Params, argparse: Any) -> None:
     if get_values is None:
         return
 
-    @functools.wraps(get_values)
+    @wraps(get_values)
     def wrapped(self: Any, action: Any, arg_strings: Any) -> Any:
         if active and (arg_strings or action.option_strings):
             active[-1].add(action.dest)

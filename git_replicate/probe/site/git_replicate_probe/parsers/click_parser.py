@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-
 from git_replicate_probe.params import _TOOLS, is_below
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ _GIVEN = ("COMMANDLINE", "ENVIRONMENT", "PROMPT")
 def install(params: Params, core: Any) -> None:
     invoke = core.Command.invoke
 
-    @functools.wraps(invoke)
+    @wraps(invoke)
     def wrapped(self: Any, ctx: Any) -> Any:
         params.guarded("click", _report, params, ctx)
         return invoke(self, ctx)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from git_replicate_probe.params import given_in
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def install(params: Params, core: Any) -> None:
     make = core._MakeParseFn
 
-    @functools.wraps(make)
+    @wraps(make)
     def wrapped(function: Any, *more: Any) -> Any:
         parse = make(function, *more)
 

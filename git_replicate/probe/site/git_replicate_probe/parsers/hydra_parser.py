@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from git_replicate_probe.params import flat_names
 from git_replicate_probe.parsers.omegaconf_parser import contents
 from git_replicate_probe.values import plain
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def install(params: Params, utils: Any) -> None:
     run_job = utils.run_job
 
-    @functools.wraps(run_job)
+    @wraps(run_job)
     def wrapped(*arguments: Any, **named: Any) -> Any:
         task = named.get("task_function", arguments[0] if arguments else None)
         if not callable(task):
             return run_job(*arguments, **named)
 
-        @functools.wraps(task)
+        @wraps(task)
         def seen(config: Any) -> Any:
             params.guarded("hydra", _report, params, config)
             return task(config)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from git_replicate_probe.params import flat_names, given_in, is_programs_own
 from git_replicate_probe.values import plain
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def install(params: Params, core: Any) -> None:
 
 
 def _wrapped(params: Params, parse: Any, active: list[bool]) -> Any:
-    @functools.wraps(parse)
+    @wraps(parse)
     def wrapped(self: Any, *arguments: Any, **named: Any) -> Any:
         if active or not params.wanted:
             return parse(self, *arguments, **named)

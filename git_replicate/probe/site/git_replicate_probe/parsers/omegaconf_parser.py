@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from git_replicate_probe.params import flat_names, is_programs_own
 from git_replicate_probe.values import plain
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _HARMLESS = ("oc.env", "oc.select", "oc.decode", "oc.create", "oc.dict.", "oc.de
 def install(params: Params, module: Any) -> None:
     from_cli = module.OmegaConf.from_cli
 
-    @functools.wraps(from_cli)
+    @wraps(from_cli)
     def wrapped(args_list: Any = None) -> Any:
         config = from_cli(args_list)
         params.guarded("omegaconf", _report, params, args_list, config)

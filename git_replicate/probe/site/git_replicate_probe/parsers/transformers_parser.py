@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-
 from git_replicate_probe.params import flat_names
 from git_replicate_probe.values import plain
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 def install(params: Params, module: Any) -> None:
     parse = module.HfArgumentParser.parse_dict  # the methods for files call it
 
-    @functools.wraps(parse)
+    @wraps(parse)
     def wrapped(self: Any, args: Any, *more: Any, **named: Any) -> Any:
         result = parse(self, args, *more, **named)
         params.guarded("transformers", _report, params, args, result)

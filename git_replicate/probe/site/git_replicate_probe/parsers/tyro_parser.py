@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from git_replicate_probe.params import flat_names, given_in, is_programs_own
 from git_replicate_probe.values import plain
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def install(params: Params, module: Any) -> None:
     cli = module.cli
 
-    @functools.wraps(cli)
+    @wraps(cli)
     def wrapped(*arguments: Any, **named: Any) -> Any:
         result = cli(*arguments, **named)
         params.guarded("tyro", _report, params, named.get("args"), result)
