@@ -64,6 +64,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         except ReplicateError as error:
             failed = True
             context.console.fail(error)
+        if found and found[-1].record.status == "interrupted":
+            raise KeyboardInterrupt
     compared = bool(options.set or options.seeds)
     _show(context, options, found)
     outcomes = {item.verdict.outcome for item in found}
@@ -139,41 +141,52 @@ def _rerun(context: Context, row: Row, changes: Changes) -> list[Rerun]:
 
 
 def _show(context: Context, options: argparse.Namespace, found: Sequence[Rerun]) -> None:
+    from git_replicate.core.samples import describe_sets
     from git_replicate.core.verdict import describe_verdict
 
+    sets = _statistics(context, found) if options.seeds else {}
     if options.format == "json":
         from git_replicate.render import json_
 
         answer: list[dict[str, Any]] = [
-            {"run": item.record.id, "rerun_of": item.record.rerun_of, **item.verdict.as_document()} for item in found
-        ]
+            {"run": item.record.id, "rerun_of": item.record.rerun_of, **item.verdict.as_document(),
+             **({"statistics": sets[item.record.rerun_of]} if item.record.rerun_of in sets else {})}
+            for item in found
+        ]  # fmt: skip
         _reading.put(context, options, json_.dump(answer))
         return
     lines = []
-    for item in found:
+    for name, statistics in sets.items():
+        count = sum(item.record.rerun_of == name for item in found)
+        lines += [f"{name} over {count} fresh seed{'s' * (count != 1)}", *describe_sets(statistics)]
+    for item in found if not options.seeds else ():
         first, *rest = describe_verdict(item.verdict.as_document())
         lines += [f"{item.record.rerun_of}: {first}", *rest]
-    if len(found) > 1:
-        lines += _spread(found)
     _reading.put(context, options, "\n".join(context.console.style(line) for line in lines) + "\n" * bool(lines))
 
 
-def _spread(found: Sequence[Rerun]) -> list[str]:
-    """The mean and deviation of each metric over the reruns, beside the original's value."""
-    from git_replicate.core import stats
-    from git_replicate.core.table import Spread, human
+def _statistics(context: Context, found: Sequence[Rerun]) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each original, its runs of other seeds before, held against the fresh ones, by metric."""
+    from git_replicate.core.pairing import alike, values_of
+    from git_replicate.core.query import quote
+    from git_replicate.core.samples import compare_sets
 
     by_original: dict[str, list[Rerun]] = {}
     for item in found:
         by_original.setdefault(item.record.rerun_of, []).append(item)
-    lines = []
+    answer = {}
     for name, items in by_original.items():
-        if len(items) < 2:
-            continue
-        lines.append(f"{name} over {len(items)} seeds")
-        for metric, value in items[0].original.metrics.items():
-            values = [item.record.metrics[metric] for item in items if metric in item.record.metrics]
-            if values:
-                spread = Spread(stats.mean(values), stats.std(values), len(values))
-                lines.append(f"  {metric}: {human(spread)}, the original {human(float(value))}")
-    return lines
+        original = items[0].original
+        fresh = {item.record.id for item in items}
+        condition = f"experiment = {quote(original.experiment)} and status = 'finished'"
+        rows = [row for row in context.index.select(condition) if row["id"] not in fresh and not row.get("invalid")]
+        own = next((row for row in rows if row["id"] == original.id), None)
+        before = alike(own, rows, ignore=context.settings.params.ignore) if own else []
+        answer[name] = {
+            metric: compare_sets(
+                values_of(before, metric) or [float(value)],
+                [float(item.record.metrics[metric]) for item in items if metric in item.record.metrics],
+            )
+            for metric, value in original.metrics.items()
+        }
+    return answer

@@ -60,6 +60,17 @@ def pair_runs(
     return Matches(tuple(pairs), (tuple(alone[0]), tuple(alone[1])))
 
 
+def alike(run: Row, rows: Iterable[Row], *, ignore: Sequence[str] = ()) -> list[Row]:
+    """The runs of the same code, data and params as one, one for each seed, itself among them."""
+    asked = _asked(run, ignore)
+    by_seed = {_seed(run): run}
+    for row in rows:
+        same = all(row.get(name) == run.get(name) for name in ("tree", "data"))
+        if same and _asked(row, ignore) == asked:
+            by_seed.setdefault(_seed(row), row)
+    return list(by_seed.values())
+
+
 def _asked(row: Row, ignore: Sequence[str]) -> str:
     names = sorted(name for name in row if name.startswith("params.") and row[name] is not None)
     kept = [name for name in names if not is_ignored(name.removeprefix("params."), ignore)]

@@ -127,8 +127,23 @@ def test_fresh_seeds_show_the_spread(repo: GitRepo) -> None:
     start(repo, "--seed", "1", "--", sys.executable, "train.py")
     done = replicate("rerun", "latest", "--seeds", "3", cwd=repo.top)
     assert done.returncode == 0
-    assert "over 3 seeds" in done.stdout
+    assert "over 3 fresh seeds" in done.stdout
     assert len({record["seeds"]["run"] for record in records(repo)}) == 4
+
+
+def test_fresh_seeds_on_other_code_are_held_against_the_seeds_before(repo: GitRepo) -> None:
+    text = "import os\nprint('accuracy:', {} + int(os.environ['GIT_REPLICATE_SEED']) % 7 / 100)\n"
+    repo.write("train.py", text.format(0))
+    repo.commit()
+    for seed in ("1", "2", "4"):
+        start(repo, "--seed", seed, "--", sys.executable, "train.py")
+    repo.write("train.py", text.format(5))
+    commit = repo.commit()
+    done = replicate("rerun", "latest", "--onto", commit, "--seeds", "3", "--format", "json", cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)[0]["statistics"]["accuracy"]
+    assert (found["outcome"], sorted(found["before"])) == ("apart", [0.01, 0.02, 0.04])
+    assert 4.5 < found["difference"] < 5.5
 
 
 def test_nothing_that_a_run_wrote_is_lost_nor_seen_by_the_next(program: GitRepo) -> None:
