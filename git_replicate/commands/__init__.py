@@ -37,7 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("check", "check", "which results moved between two code bases", "replicate"),
     Command("affected", "affected", "which runs contain a bug, by the content of their code", "replicate"),
     Command("snapshot", "snapshot", "freeze the code as it is now, and print its commit", "replicate"),
-    Command("apply", "apply", "bring a run's code into the worktree", "replicate"),
+    Command("apply", "apply", "bring a run's code or params into the worktree", "replicate"),
     Command("branch", "branch", "make a branch at a run's code", "replicate"),
     Command("annotate", "annotate", "tag, comment, archive or invalidate a run", "keep"),
     Command("rm", "rm", "remove runs, and bring them back", "keep"),

@@ -65,7 +65,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate affected train.py:1-2",
     ),
     "snapshot": ("git replicate snapshot",),
-    "apply": ("git replicate apply best:accuracy",),
+    "apply": ("git replicate apply best:accuracy", "git replicate apply --params best:accuracy"),
     "branch": ("git replicate branch latest try-again",),
     "annotate": (
         "git replicate annotate latest --tag baseline --comment 'the numbers of table 2'",

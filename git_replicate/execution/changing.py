@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from git_replicate.capture.params import placeholders
 from git_replicate.capture.values import flatten
 from git_replicate.core.errors import UserError
 from git_replicate.core.record import Record
+
+_HANDED: Final = ("api", "file", "requested")
+"""Origins of params that reach the program without its command: by the API, or a declared file of a checkout."""
 
 
 def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -24,9 +27,12 @@ def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, .
         text = _text(value)
         if replace_param(words, name, text):
             continue
-        if "params_file" in placeholders(words) or record.params_source.get(name) == "api":
+        source = record.params_source.get(name)
+        if source == "requested" and words.count(_text(known.get(name))) == 1:  # where a placeholder was
+            words[words.index(_text(known.get(name)))] = text
+        elif "params_file" in placeholders(words) or source in _HANDED:
             requested[name] = value
-        elif record.params_source.get(name) == "parsed" and _takes_options(words):
+        elif source == "parsed" and _takes_options(words):
             words.append(f"--{name.replace('_', '-')}={text}")
         else:
             there = ", ".join(sorted(known)[:8]) or "none"

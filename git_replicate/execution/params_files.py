@@ -31,11 +31,16 @@ def write_params_files(
         known = flatten(document)
         changed = {n: v for n, v in left.items() if n in known and not same_value(known[n], v)}
         if changed:
-            for name, value in changed.items():
-                _set(document, name, value)
-            written[path] = _text(path, document)
+            written[path] = with_values(path, document, changed)
             _write(os.path.join(top, path), written[path])
     return written
+
+
+def with_values(path: str, document: dict[str, Any], values: Mapping[str, Any]) -> bytes:
+    """The text of a params file with other values for some of its names."""
+    for name, value in values.items():
+        _set(document, name, value)
+    return _text(path, document)
 
 
 def _set(document: dict[str, Any], name: str, value: Any) -> None:

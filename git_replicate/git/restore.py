@@ -11,7 +11,7 @@ from git_replicate.git.command import Git
 from git_replicate.git.repository import Layout, Oid
 
 
-def _dirty_paths(layout: Layout) -> set[str]:
+def dirty_paths(layout: Layout) -> set[str]:
     """Tracked files with uncommitted changes, staged or not."""
     git = Git(layout.top or layout.git_dir, git_dir=layout.git_dir, work_tree=layout.top)
     words = ("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=none")
@@ -30,7 +30,7 @@ def put_tree(layout: Layout, commit: Oid, scratch: str) -> int:
     if not head:
         raise UserError("there is no commit yet: the worktree cannot be told from the run's code", "git commit first")
     changes = changed_paths(layout, head.decode(), commit)
-    dirty = _dirty_paths(layout)
+    dirty = dirty_paths(layout)
     blocked = [
         c.path for c in changes if c.path in dirty or (not c.first and os.path.lexists(os.path.join(top, c.path)))
     ]
@@ -45,6 +45,15 @@ def put_tree(layout: Layout, commit: Oid, scratch: str) -> int:
         git.run("compare files", "update-index", "-q", "--refresh", accept=(0, 1))
         git.run("put the code into the worktree", "read-tree", "-m", "-u", head.decode(), commit)
     return len(changes)
+
+
+def is_committed(layout: Layout, path: str) -> bool:
+    """Whether a file of the worktree is just as HEAD has it, or is not there at all."""
+    if not os.path.lexists(os.path.join(layout.top or "", path)):
+        return True
+    git = Git(layout.top or layout.git_dir, git_dir=layout.git_dir, work_tree=layout.top)
+    tracked = git.run("look for the file", "ls-files", "--error-unmatch", "-z", "--", path, accept=(0, 1))
+    return tracked.returncode == 0 and path not in dirty_paths(layout)
 
 
 def check_branch_name(layout: Layout, name: str) -> None:

@@ -107,6 +107,38 @@ def test_an_ignored_file_in_the_way_is_not_overwritten(program: GitRepo) -> None
     assert (program.top / "new.py").read_text() == "mine\n"
 
 
+def test_params_are_applied_to_the_declared_files_and_no_others(program: GitRepo) -> None:
+    program.write("replicate.toml", '[params]\nfiles = ["params.toml"]\n[data]\npaths = ["d"]\n')
+    program.write("params.toml", "lr = 0.1  # slow\n")
+    program.commit()
+    start(program)
+    program.write("params.toml", "lr = 0.2\n")
+    program.write("helper.py", "K = 7.0\n")
+    refused = replicate("apply", "--params", "latest", cwd=program.top)
+    assert (refused.returncode, "uncommitted changes would be overwritten: params.toml" in refused.stderr) == (1, True)
+    program.commit()
+    done = replicate("apply", "--params", "latest", cwd=program.top)
+    assert done.returncode == 0, done.stderr
+    assert (program.top / "params.toml").read_text() == "lr = 0.1  # slow\n"
+    assert (program.top / "helper.py").read_text() == "K = 7.0\n"
+    assert program.git("diff", "--name-only") == "params.toml"
+
+
+def test_params_that_a_run_was_handed_are_written_into_the_file(program: GitRepo) -> None:
+    program.write("replicate.toml", '[params]\nfiles = ["params.toml"]\n')
+    program.write("params.toml", "[model]\ndepth = 3\n")
+    program.write(
+        "train.py", "import tomllib\nprint('a:', tomllib.load(open('params.toml', 'rb'))['model']['depth'])\n"
+    )
+    program.commit()
+    done = replicate("start", "--", sys.executable, "train.py", cwd=program.top)
+    assert done.returncode == 0, done.stderr
+    again = replicate("rerun", "--set", "model.depth=5", "latest", cwd=program.top)
+    assert (again.returncode, "a: 3 -> 5" in again.stdout) == (0, True), again.stderr
+    assert replicate("apply", "--params", "latest", cwd=program.top).returncode == 0
+    assert (program.top / "params.toml").read_text() == "[model]\ndepth = 5\n"
+
+
 def test_a_branch_is_made_at_the_code_and_never_moved(program: GitRepo) -> None:
     program.write("helper.py", "K = 5.0\n")
     start(program)

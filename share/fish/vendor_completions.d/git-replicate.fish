@@ -34,7 +34,7 @@ complete -f -c git -n __git_replicate_needs_command -a why -d 'what differs betw
 complete -f -c git -n __git_replicate_needs_command -a check -d 'which results moved between two code bases'
 complete -f -c git -n __git_replicate_needs_command -a affected -d 'which runs contain a bug, by the content of their code'
 complete -f -c git -n __git_replicate_needs_command -a snapshot -d 'freeze the code as it is now, and print its commit'
-complete -f -c git -n __git_replicate_needs_command -a apply -d 'bring a run\'s code into the worktree'
+complete -f -c git -n __git_replicate_needs_command -a apply -d 'bring a run\'s code or params into the worktree'
 complete -f -c git -n __git_replicate_needs_command -a branch -d 'make a branch at a run\'s code'
 complete -f -c git -n __git_replicate_needs_command -a annotate -d 'tag, comment, archive or invalidate a run'
 complete -f -c git -n __git_replicate_needs_command -a rm -d 'remove runs, and bring them back'
@@ -220,6 +220,7 @@ complete -c git -n '__git_replicate_uses affected' -s o -l output -r -F -d 'writ
 complete -f -c git -n '__git_replicate_uses snapshot' -s h -l help -d 'show this help message and exit'
 
 complete -f -c git -n '__git_replicate_uses apply' -s h -l help -d 'show this help message and exit'
+complete -f -c git -n '__git_replicate_uses apply' -l params -d 'only its params, into the declared params files'
 complete -f -c git -n '__git_replicate_uses apply' -a '(__git_replicate_runs)'
 
 complete -f -c git -n '__git_replicate_uses branch' -s h -l help -d 'show this help message and exit'
