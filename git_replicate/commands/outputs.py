@@ -55,6 +55,8 @@ def _list(options: argparse.Namespace, context: Context, found: list[Found]) -> 
         where = f"kept in the {f.output.kept}" if f.output.kept != "no" else "not kept"
         where += "" if f.here or f.output.kept == "no" else ", but not on this machine"
         context.console.answer(f"{f.path:<{wide}}  {f.output.hash[:23]}  {f.output.bytes:>12} bytes  {where}")
+    if any(f.output.kept == "store" and not f.here for f in found):
+        context.console.say("hint: git replicate fetch --outputs")
     if not found:
         context.console.say("the run has no outputs")
     return 0

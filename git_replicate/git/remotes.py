@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 import shlex
@@ -38,6 +39,12 @@ class Remote:
     def quoted(self) -> str:
         """The name to paste into a shell."""
         return shlex.quote(self.shown)
+
+    @property
+    def key(self) -> str:
+        """A file name that stands for the addresses, whatever the remote is called."""
+        addresses = "\n".join(self.urls).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(addresses).hexdigest()[:16]
 
     @property
     def address(self) -> str:

@@ -6,7 +6,6 @@ no configuration is changed. Another address under the same name is asked about 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from datetime import UTC, datetime
@@ -33,5 +32,4 @@ def note_agreement(layout: Layout, remote: Remote, actor: tuple[str, str]) -> No
 
 
 def _path(layout: Layout, remote: Remote) -> str:
-    addresses = "\n".join(remote.urls).encode("utf-8", "surrogateescape")
-    return os.path.join(state_dir(layout), FOLDER, hashlib.sha256(addresses).hexdigest()[:16])
+    return os.path.join(state_dir(layout), FOLDER, remote.key)

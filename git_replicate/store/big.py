@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 from git_replicate.core.record import Record
 from git_replicate.core.sizes import size_text
 from git_replicate.git import lfs
+from git_replicate.git.opening import state_dir
 from git_replicate.git.remotes import Remote
 from git_replicate.git.repository import Layout
 from git_replicate.store.blobs import Kept, default_store, path_of, pointer
@@ -56,8 +59,45 @@ def is_sha256(text: str) -> bool:
 
 
 def send_big(layout: Layout, remote: Remote, records: Iterable[Record], *, store: str) -> Big:
-    """Send the big outputs of runs; `store` is the folder configured for them, "" for git-lfs's own."""
-    every = big_outputs(records)
+    """Send the big outputs of runs, and those that could not be sent before.
+
+    `store` is the folder configured for them, "" for git-lfs's own.
+    """
+    every = {output.sha256: output for output in (*_unsent(layout, remote), *big_outputs(records))}
+    if not every:
+        return Big()
+    big = _send(layout, remote, list(every.values()), store)
+    _remember_unsent(layout, remote, big.left)
+    return big
+
+
+def _unsent(layout: Layout, remote: Remote) -> list[BigOutput]:
+    """What an earlier push to the same address left."""
+    try:
+        with open(_list_of(layout, remote), encoding="utf-8") as file:
+            found = [BigOutput(**table) for table in json.load(file)]
+    except (OSError, ValueError, TypeError):
+        return []
+    return [output for output in found if is_sha256(output.sha256)]
+
+
+def _remember_unsent(layout: Layout, remote: Remote, left: Iterable[BigOutput]) -> None:
+    path = _list_of(layout, remote)
+    table = [asdict(output) for output in left]
+    with contextlib.suppress(OSError):  # they are named in a warning all the same
+        if table:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(table, file)
+        elif os.path.exists(path):
+            os.unlink(path)
+
+
+def _list_of(layout: Layout, remote: Remote) -> str:
+    return os.path.join(state_dir(layout), "unsent", remote.key)
+
+
+def _send(layout: Layout, remote: Remote, every: Sequence[BigOutput], store: str) -> Big:
     own = default_store(layout.common_dir)
     here = [output for output in every if os.path.exists(path_of(own, output.sha256))]
     elsewhere = tuple(output for output in every if store and os.path.exists(path_of(store, output.sha256)))

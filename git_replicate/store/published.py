@@ -19,7 +19,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The user's commits and files that would be seen: how many, how large, and the first of them."""
+    """The user's commits and files that would be seen: how many, how large in all versions, and the first of them."""
 
     commits: int = 0
     files: int = 0
@@ -37,14 +37,15 @@ def published(repo: Repository, runs: Collection[Oid], known: Iterable[Oid]) -> 
     commits = [oid for oid, path in added if not path]
     paths = [(oid, path) for oid, path in added if path and path != RESERVED_FOLDER and not path.startswith(inside)]
     facts = kinds_and_sizes(repo.layout, [oid for oid, _ in paths])
-    files = sorted((path, size) for (_, path), (kind, size) in zip(paths, facts, strict=True) if kind == "blob")
+    blobs = [(path, size) for (_, path), (kind, size) in zip(paths, facts, strict=True) if kind == "blob"]
+    files = sorted({path for path, _ in blobs})
     own = _without_runs(repo, commits, runs)
     return Published(
         len(own),
         len(files),
-        sum(size for _, size in files),
+        sum(size for _, size in blobs),
         tuple(subjects(repo.layout, own[:SHOWN])),
-        tuple(path for path, _ in files[:SHOWN]),
+        tuple(files[:SHOWN]),
     )
 
 

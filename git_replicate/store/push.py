@@ -98,9 +98,8 @@ def send(
     """Do it. `store` is the folder of big files that is configured, "" for git-lfs's own."""
     sent = Sent()
     runs = plan.runs.new
-    if runs:
-        records = (record for _, record in read_records(repo, runs.values()))
-        sent.big = send_big(repo.layout, transport.remote, records, store=store)
+    records = (record for _, record in read_records(repo, runs.values()))
+    sent.big = send_big(repo.layout, transport.remote, records, store=store)
     done = 0
     for batch in batches(runs, BATCH):
         for answer in _push_batch(transport, names, {ref: runs[ref] for ref in batch}, sent.said):
