@@ -7,7 +7,7 @@ DEMO_STAMP := $(VENV)/.demo-installed
 FRAMEWORKS := .venv-frameworks
 FRAMEWORKS_STAMP := $(FRAMEWORKS)/.installed
 
-.PHONY: demo test test-frameworks check format lint types docs pages bench clean
+.PHONY: demo test test-frameworks chaos check format lint types docs pages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -26,6 +26,11 @@ demo: $(DEMO_STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto
+
+# The small versions of these run in `make test`; SEED=7 makes a storm again.
+SEED ?= 1
+chaos: $(STAMP)
+	GIT_REPLICATE_CHAOS=$(SEED) $(BIN)/python -m pytest -n 2 -s tests/test_storms.py tests/test_chaos.py
 
 # Programs under the real libraries (PyTorch, Lightning, wandb, ...): some 2 GB in an environment of their own.
 $(FRAMEWORKS_STAMP): tests/frameworks.txt

@@ -371,7 +371,7 @@ def _holder_gone(watch: _Watch) -> bool:
     if not pid:
         return False
     _read_reports(watch)
-    while watch.ended is None and watch.spool.alive() == "command":
+    while watch.ended is None and watch.spool.command_runs():
         _pass_on(watch)
         info = signal.sigtimedwait(_WATCHED, _SLOWEST)
         if info is not None:

@@ -100,6 +100,11 @@ class Spool:
                 return "holder"
         return "none"
 
+    def command_runs(self) -> bool:
+        """Whether the command itself is there still, whoever else is; for who is on its machine."""
+        entry = self.read_json("process.json").get("command")
+        return entry is not None and is_alive(entry["pid"], entry["start"])
+
     def _is_locked(self) -> bool:
         """Whether a recorder or holder has the run's events open, one that has not written who it is included."""
         try:

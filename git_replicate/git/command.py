@@ -39,6 +39,9 @@ _MISLEADING = (
 
 _LOCALE = ("LANG", "LC_COLLATE", "LC_CTYPE", "LC_MONETARY", "LC_NUMERIC", "LC_TIME")
 
+_LAST_SECONDS = 10.0
+"""What git has to end in when its caller was interrupted."""
+
 _FULL_DISK = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Permission denied")
 
 
@@ -82,21 +85,32 @@ class Git:
 
         `apart` runs it in a process group of its own, which a Ctrl-C at the terminal does not reach.
         """
-        group = 0 if apart else None
         env = {**self.environment(), **(variables or {})}
         words = self.command(*arguments, config=config)
-        if isinstance(stdin, bytes):
-            done = subprocess.run(
-                words, cwd=self.directory, env=env, capture_output=True, check=False, process_group=group, input=stdin
-            )
-        else:
-            source = stdin if stdin is not None else subprocess.DEVNULL
-            done = subprocess.run(
-                words, cwd=self.directory, env=env, capture_output=True, check=False, process_group=group, stdin=source
-            )
+        data = stdin if isinstance(stdin, bytes) else None
+        source = subprocess.DEVNULL if stdin is None else subprocess.PIPE if isinstance(stdin, bytes) else stdin
+        process = subprocess.Popen(
+            words, cwd=self.directory, env=env, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            process_group=0 if apart else None,
+        )  # fmt: skip
+        try:
+            stdout, stderr = process.communicate(data)
+        except BaseException:
+            _let_end(process)
+            raise
+        done = subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
         if done.returncode not in accept:
             raise failure(operation, done.stderr, done.returncode)
         return done
+
+
+def _let_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a git that nobody wants to hear any more: one that is killed leaves its locks."""
+    try:
+        process.communicate(timeout=_LAST_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # it takes its locks away
+        process.communicate()
 
 
 def failure(operation: str, stderr: bytes, code: int) -> GitError | StorageError:

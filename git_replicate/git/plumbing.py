@@ -31,6 +31,8 @@ from git_replicate.git.repository import Commit, Layout, Oid, RefUpdate, TreeEnt
 
 LOCK_PATIENCE = 10.0
 """Seconds to wait for a ref's lock that somebody else holds."""
+_STALE_SECONDS = 60.0
+"""A lock of one ref that is older was left behind by a process that is gone."""
 
 _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 _SMALL = 4_000_000
@@ -279,11 +281,24 @@ class PlumbingRepository:
             locked = _LOCKED.search(error.detail)
             if locked is None:
                 raise
-            if patient:
+            if patient or _break_stale_lock(locked[1]):
                 return False
             hint = f"if no other git is running: rm {shlex.quote(locked[1])}" if locked[1] else "try again"
             raise RefLockedError(reason, error.detail, hint) from error
         return True
+
+
+def _break_stale_lock(path: str | None) -> bool:
+    """Remove the lock of one loose ref that a killed git left; git itself holds one for milliseconds."""
+    if path is None or f"{os.sep}refs{os.sep}" not in path:
+        return False  # that of all packed refs is for the person to judge
+    try:
+        if time.time() - os.stat(path).st_mtime < _STALE_SECONDS:
+            return False
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
 
 
 def _instruction(update: RefUpdate, zero: str) -> str:

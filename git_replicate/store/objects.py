@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from git_replicate.core.errors import FormatError, GitError, RefLockedError, RefMovedError, StorageError
 from git_replicate.core.paths import quote_path, unquote_path
 from git_replicate.core.patterns import lazy
+from git_replicate.git.collecting import await_collection
 from git_replicate.git.repository import Commit, Mode, Oid, RefUpdate, Repository, TreeEntry
 
 Folder = dict[bytes, "Oid | Folder"]
@@ -79,6 +80,8 @@ def store_commit(repo: Repository, build: Callable[[ObjectWriter], Oid], ref: st
                 raise
             problem = error
             continue
+        # A collection that looked before the ref was there may be about to remove what it leads to.
+        await_collection(repo.layout)
         if not repo.absent(writer.written):
             return commit
     raise StorageError(

@@ -19,11 +19,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from git_replicate.core.errors import RefMovedError, ReplicateError, UserError
+from git_replicate.core.errors import GitError, RefMovedError, ReplicateError, StorageError, UserError
 from git_replicate.core.names import RESERVED_FOLDER, RUNS_PREFIX
 from git_replicate.core.paths import quote_path, unquote_path
+from git_replicate.core.patterns import lazy
 from git_replicate.core.record import LeftOut, Submodule, WrittenFile
 from git_replicate.core.settings import SnapshotSettings
+from git_replicate.git.collecting import await_collection
 from git_replicate.git.command import LOCAL_VARIABLES, Git
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Commit, Layout, Oid, RefUpdate, Repository, Signature
@@ -84,12 +86,28 @@ class _Nested:
     commits: tuple[bytes, ...] = ()
 
 
+_ATTEMPTS = 4
+_VANISHED = lazy(r"unable to (?:write|create|read).*No such file|invalid object|error building trees|no such object")
+
+
 def take_snapshot(repo: Repository, settings: SnapshotSettings, *, scratch: str) -> Snapshot:
     """Store the working tree as a commit and say what is not in it.
 
     `scratch` is an existing folder of the caller's own; `scan_end` needs it as it is left. Raises `UserError` in a
     bare repository, `StorageError` or `GitError` when git cannot read or write.
     """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _take(repo, settings, scratch)
+        except (GitError, StorageError) as error:
+            # A `git gc --prune=now` also removes what git is just writing.
+            if not _VANISHED.search(str(error)):
+                raise
+            await_collection(repo.layout)
+    return _take(repo, settings, scratch)
+
+
+def _take(repo: Repository, settings: SnapshotSettings, scratch: str) -> Snapshot:
     top = _top(repo.layout)
     git = _private_git(repo.layout, scratch)
     copy_index(_user_index(repo.layout), str(git.index))

@@ -162,6 +162,23 @@ def test_the_command_outlives_recorder_and_holder(spool: Path, tmp_path: Path) -
     assert (live.read("stdout") or b"").endswith(b"ended\n")
 
 
+def test_a_recorder_whose_holder_is_killed_follows_the_command_to_its_end(spool: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    process = start(spool, "sh", "-c", f"echo begun; while ! test -e {go}; do sleep 0.02; done; echo ended")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    live = Spool(str(spool))
+    wait_for(lambda: "command" in live.read_json("process.json"), "the names of the processes")
+    holder = live.read_json("process.json")["holder"]
+    os.kill(holder["pid"], signal.SIGKILL)
+    wait_for(lambda: not is_alive(holder["pid"], holder["start"]), "the holder's end")
+    go.touch()
+    assert process.stdout.read() == b"ended\n"
+    assert process.wait(60) == 0
+    assert live.alive() == "none"
+    assert (outcome(spool)["code"], outcome(spool)["signal"]) == (None, None)
+
+
 def in_terminal(command: list[str], typed: bytes = b"") -> tuple[bytes, int]:
     """Run in a terminal of its own; what came out, and the exit status."""
     pid, master = pty.fork()
