@@ -62,7 +62,7 @@ print(Mine().random())
     assert seen.output == plain(tmp_path, code)
     assert seen.notes("seeded")[-1]["status"] == "own"
     calls = [(note["function"], note["value"]) for note in seen.notes("seeding")]
-    own = [("seed", 1), ("seed", "text"), ("setstate", "a state"), ("Random", 2), ("Random", 3), ("Random", 4)]
+    own = [("seed", 1), ("seed", "text"), ("Random", 2), ("Random", 3), ("Random", 4)]
     assert calls == own
 
 

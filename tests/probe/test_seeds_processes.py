@@ -64,11 +64,27 @@ def test_a_pool_whose_workers_seed_themselves_is_left_alone(tmp_path: Path) -> N
 import multiprocessing, random
 def draw(number): return random.random()
 if __name__ == "__main__":
-    with multiprocessing.get_context("fork").Pool(1, random.seed, (1,)) as pool: print(pool.map(draw, range(3), 1))
+    state, pool_of = random.Random(1).getstate(), multiprocessing.get_context("fork").Pool
+    with pool_of(1, random.seed, (1,)) as pool: print(pool.map(draw, range(3), 1))
+    with pool_of(1, random.setstate, (state,)) as pool: print(pool.map(draw, range(3), 1))
     random.seed(1); print([random.random() for _ in range(3)])
 """
-    ours, expected = seeded(tmp_path, code, 7).output.splitlines()
-    assert ours == expected
+    by_seed, by_state, expected = seeded(tmp_path, code, 7).output.splitlines()
+    assert by_seed == by_state == expected
+
+
+def test_a_pool_whose_tasks_seed_for_a_while_and_put_the_state_back_replays(tmp_path: Path) -> None:
+    code = """
+import multiprocessing, os, random, time
+def draw(number):
+    time.sleep(os.urandom(1)[0] / 10000)
+    state = random.getstate(); random.seed(0); random.random(); random.setstate(state)
+    return random.random()
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(2) as pool: print(pool.map(draw, range(6), 1))
+"""
+    drawn = ast.literal_eval(replays(tmp_path, code))
+    assert len(set(drawn)) == 6
 
 
 def test_a_pool_of_threads_shares_the_generator_of_its_process(tmp_path: Path) -> None:

@@ -40,12 +40,16 @@ _CREATORS = {
     "multiprocessing.util": "patch_execution",
     "multiprocessing.process": "patch_start",
     "multiprocessing.spawn": "patch_spawn",
+    "multiprocess.util": "patch_execution",
+    "multiprocess.process": "patch_start",
+    "multiprocess.spawn": "patch_spawn",
     "loky.backend.spawn": "patch_spawn",
     "joblib.externals.loky.backend.spawn": "patch_spawn",
 }
 """Modules that create processes, and the method of `Children` that follows them."""
 _POOLS = {
     "multiprocessing.pool": "tasks.patch_pool",
+    "multiprocess.pool": "tasks.patch_pool",
     "concurrent.futures.process": "tasks.patch_executor",
     "loky.process_executor": "tasks.patch_executor",
     "joblib.externals.loky.process_executor": "tasks.patch_executor",

@@ -35,6 +35,7 @@ class Generators:
         self.calls = 0
         self._seeders: dict[str, Callable[[int], object]] = {}
         self._own: set[str] = set()
+        self._saved: dict[str, bool] = {}
         self._noted: dict[str, str] = {}
         self._quiet = 0
         probe.at_end(self._note_number)
@@ -95,6 +96,17 @@ class Generators:
             self._see(library, function, value, whole=whole)
         except Exception as error:  # a seed whose `repr` fails
             self.probe.failed(f"seeding {library}", error)
+
+    def saved(self, library: str) -> None:
+        """The state of a global generator was read, to be put back later: it is ours then if it is now."""
+        self._saved[library] = self.is_ours(library)
+
+    def restored(self, library: str) -> None:
+        """A state was put into a global generator: that which was read last, or else one of the program's."""
+        if self._saved.get(library, False):
+            self._own.discard(library)
+        else:
+            self._own.add(library)
 
     def _see(self, library: str, function: str, value: Any, *, whole: bool) -> None:
         if whole and value is None:

@@ -11,6 +11,7 @@ from git_replicate_probe.seeding.generators import dressed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from git_replicate_probe.seeding.generators import Generators
@@ -39,21 +40,22 @@ def patch_global(generators: Generators, module: Any) -> None:
         generators.seen(LIBRARY, "seed", arguments[0] if arguments else named.get("seed"))
         return result
 
-    def follow(name: str) -> None:
-        change = getattr(module, name, None)
-        if change is None:
+    def follow(name: str, follower: Callable[[str], object]) -> None:
+        function = getattr(module, name, None)
+        if function is None:
             return
 
-        def changed(*arguments: Any, **named: Any) -> Any:
-            result = change(*arguments, **named)
-            generators.seen(LIBRARY, name, "a state")
+        def followed(*arguments: Any, **named: Any) -> Any:
+            result = function(*arguments, **named)
+            follower(LIBRARY)
             return result
 
-        setattr(module, name, dressed(changed, change))
+        setattr(module, name, dressed(followed, function))
 
     module.seed = dressed(seed, original)
-    for name in ("set_state", "set_bit_generator"):
-        follow(name)
+    follow("get_state", generators.saved)
+    follow("set_state", generators.restored)
+    follow("set_bit_generator", generators.restored)
     generators.impose(LIBRARY, lambda value: _start(module._rand, value))
 
 

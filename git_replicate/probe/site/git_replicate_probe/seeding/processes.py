@@ -32,6 +32,10 @@ VARIABLE = "GIT_REPLICATE_PROBE_PATH"
 _KEY = "git_replicate_path"
 _NOWHERE = ""
 """In place of a path: the fork is about to execute another program."""
+_LONGEST = 2000
+"""Characters of a path; longer ones, of programs that start each other for days, are shortened to a digest."""
+_KERNELS = frozenset({"ipykernel_launcher", "colab_kernel_launcher"})
+"""What runs the cells of a notebook."""
 _RANKS = (
     "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "FLUX_TASK_RANK", "SLURM_PROCID",
     "LOCAL_RANK",
@@ -54,8 +58,7 @@ def path_at_start(probe: Probe, rank: int) -> str:
     except OSError as error:
         probe.failed("claim", error)
         number = 0
-    asked = str(probe.settings.get("program", program)).rpartition(".")[2]
-    if handed or number or program != asked or probe.place.is_launcher:
+    if handed or number or probe.place.is_launcher or not _is_asked_for(probe, program):
         path = f"{handed}/s:{program}:{number}"
     else:
         path = FIRST
@@ -64,6 +67,15 @@ def path_at_start(probe: Probe, rank: int) -> str:
     elif handed:
         os.environ[VARIABLE] = handed
     return path
+
+
+def _is_asked_for(probe: Probe, program: str) -> bool:
+    """Whether this is what the run's command comes down to, itself or inside of a profiler, say."""
+    asked = str(probe.settings.get("program", program)).rpartition(".")[2]
+    words = probe.place.words
+    scripts = [os.path.basename(word)[:-3] for word in words if word.endswith(".py")]
+    modules = [after.rpartition(".")[2] for word, after in zip(words, words[1:]) if word == "-m"]
+    return program in _KERNELS or asked in (program, *scripts, *modules)
 
 
 def _program_name(words: list[str]) -> str:
@@ -93,7 +105,7 @@ class Children:
         self.thread = _thread.get_ident()
         self._numbers: dict[str, int] = {}
         self._due: dict[int, str] = {}
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()  # a signal handler may start a process in the midst of starting one
         self._threads = 0
 
     def follow_forks(self) -> None:
@@ -105,7 +117,8 @@ class Children:
         with self._lock:
             number = self._numbers.get(key, 0)
             self._numbers[key] = number + 1
-        return f"{self.streams.path}/{key}{number}"
+        path = f"{self.streams.path}/{key}{number}"
+        return path if len(path) < _LONGEST else f"./{derive(128, path):032x}"
 
     def become(self, path: str) -> None:
         """Go on as the child of `multiprocessing` at a path."""
@@ -131,10 +144,11 @@ class Children:
             del self._due[_thread.get_ident()]
 
     def _in_child(self) -> None:
-        self._lock = _thread.allocate_lock()  # a thread that is not in this process may hold the old one
+        self._lock = _thread.RLock()  # a thread that is not in this process may hold the old one
         path = self._due.get(_thread.get_ident(), _NOWHERE)
         if path == _NOWHERE:
             return
+        self.generators.leave("tensorflow")  # which does not work in a forked child in any case
         if self._threads:  # one of them may have held PyTorch's lock, and would hold it here for ever
             self.generators.leave("torch")
         try:

@@ -27,7 +27,7 @@ _BITS = 128
 
 def patch(generators: Generators, module: Any) -> None:
     kind, instance = module.Random, module._inst
-    original, set_state = kind.seed, kind.setstate
+    original, set_state, get_state = kind.seed, kind.setstate, kind.getstate
 
     def seed(self: Any, a: Any = None, version: int = 2) -> None:
         entropy = None
@@ -42,10 +42,16 @@ def patch(generators: Generators, module: Any) -> None:
     def setstate(self: Any, state: Any) -> None:
         set_state(self, state)
         if self is instance:
-            generators.seen(LIBRARY, "setstate", "a state")
+            generators.restored(LIBRARY)
 
-    kind.seed, kind.setstate = dressed(seed, original), dressed(setstate, set_state)
-    module.seed, module.setstate = instance.seed, instance.setstate  # bound when the module was made
+    def getstate(self: Any) -> Any:
+        if self is instance:
+            generators.saved(LIBRARY)
+        return get_state(self)
+
+    for stand_in, name in ((seed, "seed"), (setstate, "setstate"), (getstate, "getstate")):
+        setattr(kind, name, dressed(stand_in, getattr(kind, name)))
+        setattr(module, name, getattr(instance, name))  # bound when the module was made
     generators.impose(LIBRARY, lambda value: original(instance, value))
     if generators.streams is not None:
         os.register_at_fork(after_in_child=lambda: _after_fork(generators))  # behind the module's own, which reseeds

@@ -29,7 +29,7 @@ class Streams:
         self.path = path
         self.task = ""
         self._drawn: dict[tuple[str, str], int] = {}
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()  # a signal handler may ask in the midst of asking
 
     def start(self, library: str) -> int:
         """The seed of a library's global generator: the run's own, or 128 derived bits.
@@ -68,7 +68,7 @@ class Streams:
     def _begin(self, task: str) -> None:
         self.task = task
         self._drawn = {}
-        self._lock = _thread.allocate_lock()  # a thread that is not in this process may have held the old one
+        self._lock = _thread.RLock()  # a thread that is not in this process may have held the old one
 
     def _derive(self, bits: int, *purpose: Any) -> int:
         place = (self.seed, self.rank, self.task) if self.task else (self.seed, self.rank, self.path)
