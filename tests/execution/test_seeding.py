@@ -86,3 +86,15 @@ def test_deterministic_is_recorded_and_repeated(repo: GitRepo) -> None:
     assert "deterministic" in replicate("show", "latest", cwd=repo.top).stdout
     nested = [sys.executable, str(PROGRAM), "start", "--deterministic", "--", sys.executable, "train.py"]
     assert ":4096:8" in replicate("start", "--", *nested, cwd=repo.top).stdout
+
+
+def test_each_rank_of_a_job_has_its_own_stream_that_replays(repo: GitRepo) -> None:
+    repo.write("train.py", "import random; print(random.random())\n")
+    drawn = []
+    for job in ("1", "2"):
+        for rank in ("0", "1"):
+            variables = {"SLURM_JOB_ID": job, "SLURM_CLUSTER_NAME": "c", "SLURM_PROCID": rank}
+            words = ["start", "-q", "--seed", "4", "--", sys.executable, "train.py"]
+            drawn.append(replicate(*words, cwd=repo.top, variables=variables).stdout)
+    assert drawn[:2] == drawn[2:]
+    assert len(set(drawn)) == 2
