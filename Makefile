@@ -7,7 +7,7 @@ DEMO_STAMP := $(VENV)/.demo-installed
 FRAMEWORKS := .venv-frameworks
 FRAMEWORKS_STAMP := $(FRAMEWORKS)/.installed
 
-.PHONY: demo test test-frameworks chaos check format lint types docs pages bench clean
+.PHONY: demo demo-sweep test test-frameworks chaos check format lint types docs pages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -23,6 +23,9 @@ $(DEMO_STAMP): $(STAMP) examples/digits/requirements.txt
 
 demo: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh .demo
+
+demo-sweep: $(DEMO_STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo-sweep.sh .demo-sweep
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto

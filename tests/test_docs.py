@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shlex
@@ -102,6 +103,22 @@ def test_every_program_of_the_docs_runs_under_start_and_alone(repo: GitRepo, pag
         done = subprocess.run(words, cwd=repo.top, env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, f"{page}\n{done.stderr}"
     assert "warning" not in done.stderr.lower()
+
+
+def test_the_examples_of_sweeps_run(repo: GitRepo) -> None:
+    repo.write(
+        "train.py",
+        "import sys\nvalues = dict(zip(sys.argv[1::2], map(float, sys.argv[2::2])))\n"
+        "print('accuracy:', 0.9 - abs(values.get('--lr', 0) - 0.01) + values.get('--depth', 0) / 100)\n",
+    )
+    assert shutil.which("python"), "the examples call it so"
+    pytest.importorskip("optuna", reason="the extra `search` is not installed")
+    for line in (line for page, line in examples() if page == "sweeps.md" and " -i " not in line and "…" not in line):
+        words = shlex.split(line)[2:]
+        done = replicate(*words, *(["-q"] if words[0] == "sweep" and "--" not in words else []), cwd=repo.top)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    listed = replicate("log", "--format", "json", "--where", "sweep is not null", cwd=repo.top)
+    assert len(json.loads(listed.stdout)) == 8 + 10 + 12 + 20
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -20,6 +20,10 @@ _NOTHING = "-"
 """The answer that stands for none, where there is a default."""
 
 
+_SAME = "="
+"""The answer that stands for no change."""
+
+
 class CancelledError(UserError):
     """The person would rather not."""
 
@@ -35,19 +39,46 @@ def ask_request(request: Request, context: Context, parse_seed: Callable[[str | 
         raise UserError("-i asks, and standard input is not a terminal", "answer by options: see -h")
     settings, last = context.settings, _last_run(context)
     command = request.command
-    if not command and not request.session:
-        command = _ask(context, "command", _last_command(last), _command)
+    again: Request | None = None
+    if not command and not request.session and last is not None and _last_command(last):
+        again = _as_the_last(request, context, last)
+    if again is not None:
+        command = again.command
+    elif not command and not request.session:
+        command = _ask(context, "command", "", _command)
     same = last is not None and program_name(last.command) == program_name(command)
     named = request.experiment or settings.experiment or (last.experiment if last and same else "")
     named = named or clean_component(program_name(command)) or "default"
     experiment = _ask(context, "experiment", named, lambda text: str(experiment_name(text)))
     message = _ask(context, "message", request.message or (last.message if last else ""), str)
-    given = _ask(context, "params (name=value ...)", _params(request, command, last), _assignments)
+    if again is not None:
+        request, given = again, again.params
+    else:
+        given = _ask(context, "params (name=value ...)", _params(request, command, last), _assignments)
     default = last.seeds.run if last and last.seeds.mode == "given" else settings.random.seed
     seed = _ask(
         context, "seed (a number, auto, none)", str(default if request.seed is None else request.seed), parse_seed
     )
     return replace(request, command=command, experiment=experiment, message=message, params=given, seed=seed)
+
+
+def _as_the_last(request: Request, context: Context, last: Record) -> Request | None:
+    """What the last run did, with changes; None for another command."""
+
+    def parse(text: str) -> Request | None:
+        if not text:
+            return None
+        changes = dict(_assignments("" if text == _SAME else text))
+        command, requested = set_params(last, changes)
+        params = {**dict(_assignments(_params(request, command, last))), **requested}
+        return replace(request, command=command, params=tuple(params.items()))
+
+    from git_replicate.execution.changing import set_params
+
+    context.console.say(f"the last run: {_last_command(last)}")
+    return _ask(
+        context, f"as the last run, but (name=value ...; {_SAME}: nothing; {_NOTHING}: another command)", _SAME, parse
+    )
 
 
 def _ask(context: Context, question: str, default: str, parse: Callable[[str], _Answer]) -> _Answer:

@@ -57,7 +57,7 @@ class Progress:
             return
         point = show_point(planned.point)
         seed = f"seed={planned.seed}" if planned.seed is not None else ""
-        words = [f"{self.tally.done}/{self.tally.total}", f"{record.experiment}/{record.id}", str(record.status)]
+        words = [self.tally.place(), f"{record.experiment}/{record.id}", str(record.status)]
         words += [f"({record.reason})"] if record.reason and record.status is not Status.FINISHED else []
         metrics = [f"{name} {value:.6g}" for name, value in list(record.metrics.items())[:3]]
         self.say("  ".join([" ".join(words), *filter(None, (point, seed)), *metrics]))

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from git_replicate.core.errors import UsageError, UserError
-from git_replicate.core.strategies import PRUNERS, SAMPLERS
+from git_replicate.core.strategies import MANUAL, PRUNERS, SAMPLERS
 from git_replicate.git.repository import Oid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from git_replicate.commands.context import Context
     from git_replicate.core.record import Record
-    from git_replicate.core.sweep import Objective, Planned, Sweep
+    from git_replicate.core.sweep import Planned, Sweep
     from git_replicate.execution.engine import Engine
     from git_replicate.execution.search import Curve, Search
     from git_replicate.execution.sweep import Job, Known, Source
+
+
+_ANY = 1_000_000
+"""Points of a search that a person ends."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--prune", metavar="PRUNER", choices=PRUNERS, default="", help="end runs with poor curves: median, percentile")
     add("--strategy-seed", metavar="SEED", type=_seed_number, help="where random points start from (default: drawn)")
     add("--seeds", metavar="N", default="", help="run each point with seeds 0 to N-1, or with a list: 3,7,11")
-    add("-j", "--jobs", metavar="N", type=_positive, default=1, help="so many runs at the same time (default: 1)")
+    add("-j", "--jobs", metavar="N", type=_positive, help="so many runs at the same time (default: 1, or one a GPU)")
+    add("--gpus", metavar="LIST", default="", help="give each of these GPUs to one run at a time: 0,1 or all")
+    add("-i", "--interactive", action="store_true", help="propose each point, show the results, take changes")
     add("--resume", metavar="SWEEP", help="do what is missing of a sweep, and again what failed")
     add("--timeout", metavar="TIME", type=_time, default=0.0, help="end a run that takes longer: 90, 90s, 20m, 2h")
     add("--stop-after", metavar="N", type=_positive, default=0, help="begin no run once N have failed")
@@ -78,6 +85,7 @@ def _seed_number(text: str) -> int:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.commands._sweeping import slots
     from git_replicate.execution.engine import LocalEngine
     from git_replicate.execution.jobs import RUN_VARIABLE
     from git_replicate.execution.sweep import Listed
@@ -85,25 +93,46 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if os.environ.get(RUN_VARIABLE):
         raise UserError("a sweep cannot begin within a run", f"env -u {RUN_VARIABLE} git replicate sweep ...")
     job, known = _resumed(options, context) if options.resume else (_new_job(options, context), None)
-    with LocalEngine([{}] * options.jobs) as engine:
+    if options.interactive and not sys.stdin.isatty():
+        raise UserError("-i asks, and standard input is not a terminal", "without -i: the points by options")
+    with LocalEngine(slots(options)) as engine:
+        if options.interactive:
+            return _choose(options, context, job, known, engine)
         if job.sweep.planned:
             missing, begun, there = _missing(options, context, job, known, engine)
             if options.dry_run:
                 return _show_plan(context, job.sweep, missing)
             return _carry_out(options, context, job, known, engine, Listed(missing), begun, len(missing), there)
-        search, there = _search(context, job, known)
+        if job.sweep.strategy == MANUAL:
+            raise UsageError("the points of this sweep were chosen by hand", f"add -i: --resume {job.sweep.id} -i")
+        if not job.sweep.trials:
+            raise UsageError("how many points?", f"--resume {job.sweep.id} --trials 30, or -i")
+        search, there = _search(context, job, known, job.sweep.trials)
         if options.dry_run:
             return _show_plan(context, job.sweep, list(search.first(job.sweep.trials)))
         return _carry_out(options, context, job, known, engine, search, (), search.left, there)
 
 
+def _choose(options: argparse.Namespace, context: Context, job: Job, known: Known | None, engine: Engine) -> int:
+    """A sweep whose points a person takes or changes."""
+    from git_replicate.commands._choosing import Chooser
+    from git_replicate.execution.manual import Chosen, Manual
+
+    records = known.records if known else ()
+    manual = job.sweep.strategy == MANUAL
+    proposer = Manual(job.sweep, records) if manual else _search(context, job, known, _ANY)[0]
+    source = Chosen(proposer, Chooser(context.console, job.sweep), records)
+    return _carry_out(options, context, job, known, engine, source, (), 0, 0)
+
+
 def _new_job(options: argparse.Namespace, context: Context) -> Job:
     """A new sweep of the code as it is now; `UserError` if what it asks for cannot reach the program."""
+    from git_replicate.commands._sweeping import new_sweep
     from git_replicate.execution.delivery import check_params, with_seed
     from git_replicate.execution.prepare import Place
     from git_replicate.execution.sweep import Job, earlier_run, take_code
 
-    sweep = _new_sweep(options, context)
+    sweep = new_sweep(options, context)
     console, layout = context.console, context.repository.layout
     code = take_code(Place(context.writer, context.config, context.settings, console.say, console.warn))
     check_params(sweep, context.repository, code, context.settings)
@@ -112,118 +141,6 @@ def _new_job(options: argparse.Namespace, context: Context) -> Job:
     if sweep.command != given and not options.quiet:
         console.say(f"seeds are handed over in the command: {' '.join(sweep.command)}")
     return Job(sweep, code, layout.top or "", layout.prefix.rstrip("/"), options.experiment)
-
-
-def _new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
-    """What the command line asks for."""
-    from datetime import UTC, datetime
-
-    from git_replicate.commands.start import from_top
-    from git_replicate.core.names import new_run_id
-    from git_replicate.core.space import parse_space, read_space
-    from git_replicate.core.strategies import GRID, RANDOM
-    from git_replicate.core.sweep import Options, Sweep
-
-    words = options.command[1:] if options.command[:1] == ["--"] else options.command
-    command = tuple(words) or tuple(context.settings.command)
-    if not command:
-        raise UsageError("no command to run", "git replicate sweep -p lr=0.1,0.01 -- python train.py --lr {lr}")
-    base = read_space(_read_file(options.space)) if options.space else None
-    space = parse_space(options.param, options.zip, base)
-    seeds = _seeds(options.seeds)
-    if not space.dimensions and not seeds:
-        raise UsageError("nothing to sweep over", "-p lr=0.1,0.01, or --seeds 5")
-    prefix = context.repository.layout.prefix
-    drawn = int.from_bytes(os.urandom(4), "big")
-    strategy = options.search or (RANDOM if options.random else GRID)
-    sweep = Sweep(
-        id=new_run_id(datetime.now(UTC), os.urandom(4)),
-        command=command,
-        space=space,
-        strategy=strategy,
-        strategy_seed=drawn if options.strategy_seed is None else options.strategy_seed,
-        trials=options.random or options.trials or 0,
-        seeds=seeds,
-        objectives=_objectives(options, context),
-        pruner=options.prune,
-        options=Options(
-            message=options.message,
-            data=tuple(from_top(prefix, path) for path in options.data),
-            outputs=tuple(from_top(prefix, path) for path in options.output),
-            metrics=tuple(from_top(prefix, path) for path in options.metrics),
-            tags=tuple(options.tag),
-            prepare=options.prepare,
-            timeout=options.timeout,
-        ),
-    )
-    _check_search(options, sweep)
-    return sweep
-
-
-def _objectives(options: argparse.Namespace, context: Context) -> tuple[Objective, ...]:
-    """The metrics of the command line, or the first that is configured; each with its direction."""
-    from git_replicate.core.stats import smaller_is_better
-    from git_replicate.core.sweep import Objective
-
-    if options.maximize and options.minimize:
-        raise UsageError("--maximize and --minimize: one of them", "for each metric: --metric accuracy:max")
-    results = context.settings.results
-    found = []
-    for text in options.metric or (*results.maximize, *results.minimize)[:1]:
-        name, colon, direction = text.rpartition(":")
-        if not colon or direction not in ("max", "min"):
-            name, direction = text, "max" if options.maximize else "min" if options.minimize else ""
-        larger = direction == "max" or (
-            not direction and not smaller_is_better(name, results.maximize, results.minimize)
-        )
-        found.append(Objective(name, larger))
-    return tuple(found)
-
-
-def _check_search(options: argparse.Namespace, sweep: Sweep) -> None:
-    """`UsageError` for options that do not go together."""
-    if sum(map(bool, (options.random, options.search))) > 1:
-        raise UsageError("--random and --search: one of them", "--search tpe --trials 30")
-    if sweep.planned:
-        given = [name for name in ("trials", "prune") if getattr(options, name)]
-        if given:
-            raise UsageError(f"--{given[0]} is for a search", "--search tpe --trials 30 --metric accuracy --maximize")
-        if len(sweep.objectives) > 1:
-            raise UsageError("several metrics are for a search", "--search tpe --trials 30")
-        return
-    if not sweep.objectives:
-        raise UsageError(f"--search {sweep.strategy}: what is to be the best?", "--metric accuracy --maximize")
-    if not sweep.trials:
-        raise UsageError(f"--search {sweep.strategy}: how many points?", "--trials 30")
-    if not sweep.space.dimensions:
-        raise UsageError(f"--search {sweep.strategy}: over what?", "-p lr=1e-5..1e-1:log")
-    if sweep.pruner and (len(sweep.objectives) > 1 or len(sweep.seeds) > 1):
-        raise UsageError("--prune goes with one metric and one run a point", "leave --prune out")
-
-
-def _read_file(path: str) -> Mapping[str, Any]:
-    from git_replicate.capture.documents import read_document
-
-    document, notice = read_document(path, shown=path)
-    if notice or not isinstance(document, dict):
-        raise UserError(notice or f"{path}: not a table of params", "a space file is TOML: [params] and lr = [0.1]")
-    return document
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    """`5`: 0 to 4; `3,7,11` and `10..14`: these."""
-    if not text:
-        return ()
-    from git_replicate.core.space import grid_values, parse_dimension
-
-    if text.isascii() and text.isdigit():
-        if not 0 < int(text) <= 10_000:
-            raise UsageError(f"--seeds {text}: not a number from 1 to 10000", "try: --seeds 5")
-        return tuple(range(int(text)))
-    values = grid_values("seeds", parse_dimension("seeds", text))
-    if not all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 for value in values):
-        raise UsageError(f"--seeds {text}: not seeds from 0 to 4294967295", "try: --seeds 5, or --seeds 3,7,11")
-    return tuple(values)
 
 
 def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]:
@@ -280,7 +197,7 @@ def _show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> in
     return 0
 
 
-def _search(context: Context, job: Job, known: Known | None) -> tuple[Search, int]:
+def _search(context: Context, job: Job, known: Known | None, trials: int) -> tuple[Search, int]:
     """The search, from the runs that there are, and how many of them need not be done again."""
     from git_replicate.capture.curves import Curves
     from git_replicate.core.names import run_ref
@@ -293,7 +210,7 @@ def _search(context: Context, job: Job, known: Known | None) -> tuple[Search, in
         return curve_of(Curves.from_csv(text), job.sweep.objectives[0].metric)
 
     records = known.records if known else ()
-    return Search(job.sweep, records, read_curve), len(known.ended()) if known else 0
+    return Search(replace(job.sweep, trials=trials), records, read_curve), len(known.ended()) if known else 0
 
 
 def _carry_out(
@@ -314,12 +231,14 @@ def _carry_out(
     from git_replicate.store.notes import write_notes
 
     number = missing + len(begun)
-    tally = Tally(number, next(iter(job.sweep.objectives), None))
+    open_ended = options.interactive
+    tally = Tally(0 if open_ended else number, next(iter(job.sweep.objectives), None))
     for record in known.ended().values() if known else ():
         tally.remember(*planned_of(record.sweep), record)
     progress = Progress(context.console, context.repository, tally, quiet=options.quiet)
     more = f", {there} there already" + (" (again: --repeat)" if not known else "") if there else ""
-    progress.say(f"sweep {job.sweep.id}: {number} run{'s' * (number != 1)}{more}")
+    runs = "as many runs as you like" if open_ended else f"{number} run{'s' * (number != 1)}"
+    progress.say(f"sweep {job.sweep.id}: {runs}{more}")
     stopped = ""
     try:
         stopped = carry_out(

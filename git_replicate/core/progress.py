@@ -20,7 +20,7 @@ class Tally:
     """Counts of a sweep's runs, and the best of its points."""
 
     total: int
-    """Runs that this session is to do."""
+    """Runs that this session is to do; 0: nobody knows."""
     objective: Objective | None = None
     running: int = 0
     ended: Counter[str] = field(default_factory=Counter)
@@ -63,9 +63,13 @@ class Tally:
         kinds = [status for status in Status if self.ended[status]]
         return ", ".join(f"{self.ended[status]} {status}" for status in kinds) or "no run"
 
+    def place(self) -> str:
+        """How far it is: 3/12."""
+        return f"{self.done}/{self.total}" if self.total else str(self.done)
+
     def line(self, seconds: float) -> str:
         """All in one line: counts, the end as it looks after so many seconds, the best."""
-        words = [f"{self.done}/{self.total}", f"{self.running} running"]
+        words = [self.place(), f"{self.running} running"]
         words += [f"{self.failed} failed"] if self.failed else []
         if self.done and self.total > self.done:
             words.append(f"{span(seconds * (self.total - self.done) / self.done)} left")

@@ -6,6 +6,8 @@ from typing import Final
 
 GRID: Final = "grid"
 RANDOM: Final = "random"
+MANUAL: Final = "manual"
+"""A person chooses."""
 SAMPLERS: Final = ("tpe", "gp", "cmaes")
 """Those that choose points as results come in; Optuna has them."""
 PRUNERS: Final = ("median", "percentile")

@@ -194,6 +194,17 @@ class Search:
             del self._open[planned.trial]
             self._tell(trial)
 
+    def instead(self, trial: int, point: Point) -> None:
+        """A person tries another point than was proposed: the study learns from that one, if it is of its space."""
+        known = self._open[trial]
+        with _quietly():
+            self._study.tell(known.asked, state=self._optuna.trial.TrialState.FAIL)
+            known.point, known.asked = point, None
+            params = to_params(self._sweep.space, point)
+            if params is not None:
+                self._study.enqueue_trial(params)
+                known.asked = self._study.ask(self._distributions)
+
     def _rebuild(self, records: Sequence[Record]) -> None:
         """Complete trials into the study, and the runs that the others lack to be done first."""
         seeds = self._sweep.seeds or (None,)
@@ -269,6 +280,8 @@ class Search:
     def _tell(self, trial: _Trial) -> None:
         states = self._optuna.trial.TrialState
         state, values = self._result(trial)
+        if trial.asked is None:
+            return
         with _quietly():
             for step, value in dict(trial.pruned or ()).items():
                 if len(self._sweep.objectives) == 1:

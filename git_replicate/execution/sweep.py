@@ -265,7 +265,9 @@ def _signals(state: _State) -> Iterator[None]:
         if state.presses > 1:
             state.engine.interrupt(signal.SIGINT if state.presses < 4 else signal.SIGTERM)
 
-    before = {n: signal.signal(n, heard) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # What is ignored stays so: the caller (`nohup`, a shell's background) wants it.
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {n: signal.signal(n, heard) for n in heeded}
     try:
         yield
     finally:

@@ -264,3 +264,14 @@ def test_what_cannot_be_done_is_said_in_a_line(repo: GitRepo, words: list[str], 
     assert why in done.stderr
     assert "Traceback" not in done.stderr
     assert records(repo) == []
+
+
+def test_each_worker_has_its_own_gpus(repo: GitRepo) -> None:
+    repo.write("train.py", "import os\nprint('gpu:', os.environ['CUDA_VISIBLE_DEVICES'])\n")
+    repo.commit()
+    done = sweep(repo, "-p", "x=1..6", "--gpus", "2,5", "--", sys.executable, "train.py", "{x}")
+    assert done.returncode == 0, done.stderr
+    assert {r["metrics"]["gpu"] for r in records(repo)} == {2, 5}
+    shared = sweep(repo, "-p", "x=1..3", "--gpus", "all", "--", "true", "{x}", CUDA_VISIBLE_DEVICES="")
+    assert "no GPU is seen here" in shared.stderr
+    assert "not a list of GPUs" in sweep(repo, "-p", "x=1..3", "--gpus", "1,1", "--", "true", "{x}").stderr

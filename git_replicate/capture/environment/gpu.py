@@ -39,6 +39,15 @@ def capture(scene: Scene) -> Facts:
     return Facts({key: value for key, value in document.items() if value})
 
 
+def visible_devices(environ: Mapping[str, str]) -> list[str]:
+    """The GPUs that a command would see, as CUDA_VISIBLE_DEVICES names them."""
+    chosen = environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [device.strip() for device in chosen.split(",") if device.strip() and device.strip() != "-1"]
+    found = capture(Scene((), ".", environ)).document.get("gpu", [])
+    return [str(number) for number in range(len(found))]
+
+
 def differs(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[Difference, ...]:
     return compare(NAME, KEYS, recorded, current, hardware=KEYS)
 
