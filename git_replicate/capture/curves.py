@@ -6,8 +6,8 @@ import csv
 import io
 import math
 from array import array
-from collections.abc import Collection, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 from git_replicate.core.record import Best
 
@@ -132,6 +132,24 @@ class Curves:
         for step, time, metric, value in self:
             writer.writerow(("" if step is None else step, "" if time is None else f"{time:.3f}", metric, repr(value)))
         return text.getvalue().encode()
+
+    def state(self) -> dict[str, Any]:
+        """All that is here, as JSON can hold it (times to the millisecond); `restore` is its inverse."""
+        best = {name: [b.min, b.min_step, b.max, b.max_step] for name, b in self._best.items()}
+        return {
+            "csv": self.csv().decode(), "last": self._last, "best": best,
+            "overflow": self.overflow, "thinned": self.thinned,
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what `state` was taken of; the limits stay ours."""
+        for point in Curves.from_csv(state["csv"].encode()):
+            self.add(point.metric, point.value, point.step, point.time)
+        for name in state["last"]:  # of a metric whose points are all beyond the limit
+            self._index.setdefault(name, len(self._index))
+        self._last = dict(state["last"])
+        self._best = {name: Best(*values) for name, values in state["best"].items()}
+        self.overflow, self.thinned = int(state["overflow"]), int(state["thinned"])
 
     @classmethod
     def from_csv(cls, data: bytes) -> Curves:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from git_replicate.core.secrets import mask_text
 
@@ -18,6 +18,8 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\
 _LONGEST: Final = 1_000_000
 """Bytes of one line that are held back while waiting for its end."""
 _CHUNK: Final = 1 << 20
+CUT_MARK: Final = b"[git replicate: %d bytes of output were cut here]\n"
+"""Stands in a log for what is not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +30,83 @@ class Log:
     cut: int = 0
 
 
-def assemble_log(chunks: Iterable[bytes], *, limit: int = 10_000_000) -> Log:
-    """The log of an output that comes in any pieces, at most about `limit` bytes of it.
+class LogAssembler:
+    """Makes the log of an output that comes in any pieces, at most about `limit` bytes of it.
 
     Memory stays within the limit however long the output is. The cut falls between lines where lines are short.
     """
-    half = max(limit // 2, 0)
-    head = bytearray()
-    tail: deque[bytes] = deque()
-    held = total = 0
-    for part in _collapsed(chunks):
-        total += len(part)
-        room = half - len(head)
-        head += part[:room]
+
+    def __init__(self, limit: int = 10_000_000) -> None:
+        self._limit = limit
+        self._half = max(limit // 2, 0)
+        self._head = bytearray()
+        self._tail: deque[bytes] = deque()
+        self._held = self._total = self._skipped = 0
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take more output."""
+        whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
+        if newline:
+            self._take(_last_states(whole) + b"\n")
+        if len(self._rest) > _LONGEST:
+            self._rest = self._rest.rstrip(b"\r").rpartition(b"\r")[2]
+            if len(self._rest) > _LONGEST:
+                self._take(self._rest)
+                self._rest = b""
+
+    def skip(self, length: int) -> None:
+        """Say that so many bytes come next and are not in the log."""
+        self.feed(b"\n" * bool(self._rest) + CUT_MARK % length)
+        self._skipped += length
+
+    def log(self) -> Log:
+        """The log of all that was taken; nothing is taken after that."""
+        if self._rest:
+            self._take(_last_states(self._rest))
+            self._rest = b""
+        tail = b"".join(self._tail)
+        if self._total <= self._limit:
+            return Log(mask_text(bytes(self._head) + tail), self._skipped)
+        last = tail[max(len(tail) - (self._limit - self._half), 0) :]
+        first, last = _whole_lines(bytes(self._head), last)
+        cut = self._total - len(first) - len(last)
+        return Log(mask_text(first) + CUT_MARK % cut + mask_text(last), cut + self._skipped)
+
+    def state(self) -> dict[str, Any]:
+        """All that was taken, as JSON can hold it; `restore` is its inverse."""
+        return {
+            "head": self._head.decode("latin-1"),
+            "tail": b"".join(self._tail).decode("latin-1"),
+            "rest": self._rest.decode("latin-1"),
+            "total": self._total,
+            "skipped": self._skipped,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._head = bytearray(state["head"].encode("latin-1"))
+        self._tail = deque([state["tail"].encode("latin-1")])
+        self._held = len(self._tail[0])
+        self._rest = state["rest"].encode("latin-1")
+        self._total, self._skipped = int(state["total"]), int(state["skipped"])
+
+    def _take(self, part: bytes) -> None:
+        self._total += len(part)
+        room = self._half - len(self._head)
+        self._head += part[:room]
         if len(part) > room:
-            tail.append(part[room:])
-            held += len(part) - room
-        while tail and held - len(tail[0]) > limit - half:
-            held -= len(tail.popleft())
-    rest = b"".join(tail)
-    if total <= limit:
-        return Log(mask_text(bytes(head) + rest))
-    last = rest[max(len(rest) - (limit - half), 0) :]
-    first, last = _whole_lines(bytes(head), last)
-    cut = total - len(first) - len(last)
-    mark = b"[git replicate: %d bytes of output were cut here]\n" % cut
-    return Log(mask_text(first) + mark + mask_text(last), cut)
+            self._tail.append(part[room:])
+            self._held += len(part) - room
+        while self._tail and self._held - len(self._tail[0]) > self._limit - self._half:
+            self._held -= len(self._tail.popleft())
+
+
+def assemble_log(chunks: Iterable[bytes], *, limit: int = 10_000_000) -> Log:
+    """The log of an output that is all there."""
+    assembler = LogAssembler(limit)
+    for chunk in chunks:
+        assembler.feed(chunk)
+    return assembler.log()
 
 
 def read_chunks(*paths: str) -> Iterator[bytes]:
@@ -74,23 +127,6 @@ def _whole_lines(first: bytes, last: bytes) -> tuple[bytes, bytes]:
     begin = last.find(b"\n", 0, 10_000) + 1
     first = first[:end] if end else first + b"\n"
     return first, last[begin:]
-
-
-def _collapsed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The output by whole lines, each in its last state, without escapes."""
-    rest = b""
-    for chunk in chunks:
-        whole, newline, rest = (rest + chunk).rpartition(b"\n")
-        if newline:
-            yield _last_states(whole) + b"\n"
-        if len(rest) > _LONGEST:
-            frames = rest.rstrip(b"\r").rpartition(b"\r")
-            rest = frames[2]
-            if len(rest) > _LONGEST:
-                yield rest
-                rest = b""
-    if rest:
-        yield _last_states(rest)
 
 
 def _last_states(lines: bytes) -> bytes:

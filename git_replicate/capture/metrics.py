@@ -8,9 +8,9 @@ publishes the rule. Files of metrics are read in `metric_files`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from git_replicate.capture.curves import STEP_NAMES, Curves, number
 from git_replicate.capture.metric_files import Metrics, merge_metrics, read_metrics_file
@@ -50,6 +50,10 @@ _NOT_METRICS = frozenset({
 _NOT_LAST = frozenset({"version", "port", "pid", "seed", "size", "bytes"})
 
 
+_SIGNS: Final = (b":", b"=", b"step", b"iter", b"epoch")
+"""Every line that is a metric or sets a step has one of these, in any case."""
+
+
 class OutputMetrics:
     """Reads a command's output as it comes and finds the metrics in it.
 
@@ -70,6 +74,11 @@ class OutputMetrics:
 
     def feed(self, data: bytes, *, time: float | None = None, stream: str = "stdout") -> None:
         """Take more output; `time` is when it came, in seconds since the run's start."""
+        lowered = b"" if self._patterns else data.lower()
+        if not self._patterns and not any(sign in lowered for sign in _SIGNS):
+            # Nothing but the ends of two lines can matter: what is printed most is often no metric at all.
+            first, newline, rest = data.partition(b"\n")
+            data = first + newline + rest[rest.rfind(b"\n") + 1 :]
         *lines, rest = (self._unfinished.get(stream, b"") + data).split(b"\n")
         for line in lines:
             if stream in self._too_long:
@@ -89,6 +98,29 @@ class OutputMetrics:
         for stream in list(self._unfinished):
             if self._unfinished[stream]:
                 self.feed(b"\n", time=time, stream=stream)
+
+    def skip(self, stream: str) -> None:
+        """Say that a part of a stream is not seen: the line that it ends in is no metric."""
+        self._unfinished[stream] = b""
+        self._too_long.add(stream)
+
+    def state(self) -> dict[str, Any]:
+        """All that was found, and what is unfinished, as JSON can hold it; `restore` is its inverse."""
+        return {
+            "unfinished": {stream: line.decode("latin-1") for stream, line in self._unfinished.items()},
+            "too_long": sorted(self._too_long),
+            "ranks": [[rank, found.state()] for rank, found in self._ranks.items()],
+            "labelled": [[rank, found.state()] for rank, found in self._labelled.items()],
+            "label": self._label,
+            "growing": self._growing,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._unfinished = {stream: line.encode("latin-1") for stream, line in state["unfinished"].items()}
+        self._too_long = set(state["too_long"])
+        self._ranks = {rank: _Rank.of(found) for rank, found in state["ranks"]}
+        self._labelled = {rank: _Rank.of(found) for rank, found in state["labelled"]}
+        self._label, self._growing = int(state["label"]), bool(state["growing"])
 
     def curves(self) -> Curves:
         """The points so far, of each metric those of the lowest rank that printed it.
@@ -178,6 +210,15 @@ class _Rank:
             if self.step is not None:
                 self.seen[name] = (self.step, value)
             self.curves.add(name, value, self.step, time)
+
+    def state(self) -> dict[str, Any]:
+        return {"curves": self.curves.state(), "step": self.step, "seen": self.seen}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> _Rank:
+        rank = cls(step=state["step"], seen={name: (step, value) for name, (step, value) in state["seen"].items()})
+        rank.curves.restore(state["curves"])
+        return rank
 
 
 def parse_line(text: str) -> Line | None:

@@ -19,9 +19,10 @@ from git_replicate.core.errors import FormatError, GitError, StorageError, UserE
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import LeftOut, Record, Status
-from git_replicate.execution.conclude import EARLIER_CURVES, EARLIER_LOG, conclude_run, outcome_of
+from git_replicate.execution.conclude import EARLIER_CURVES, conclude_run, outcome_of
 from git_replicate.execution.jobs import JobRun
 from git_replicate.execution.plan import PLAN_FILE, Plan, dump_plan, load_plan
+from git_replicate.execution.reading import EARLIER_LOG
 from git_replicate.execution.spool import Spool, fallback_root, spool_root
 from git_replicate.git.repository import Mode, Oid, Repository
 from git_replicate.store.snapshot import Snapshot

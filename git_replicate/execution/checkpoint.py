@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from git_replicate.capture.curves import Curves
-from git_replicate.capture.log import assemble_log
+from git_replicate.capture.log import CUT_MARK, assemble_log
 from git_replicate.core import record as records
 from git_replicate.core.errors import ReplicateError
 from git_replicate.core.record import Process
 from git_replicate.execution.conclude import EARLIER_CURVES, RUN_FILE, START_FILE, read_output
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
-from git_replicate.execution.spool import STREAMS, Spool
+from git_replicate.execution.reading import released_until
+from git_replicate.execution.spool import STREAMS, Position, Spool
 from git_replicate.git.opening import find_layout, repository_at
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.segments import segment_paths
@@ -52,7 +53,10 @@ def write_checkpoint(repo: Repository, spool: Spool) -> Oid | None:
     record, plan = records.loads(text), load_plan(plan_text)
     known = _read(spool, plan)
     metrics = read_output(spool, plan, record)[0]
-    log, offsets = _new_output(spool, plan, known)
+    gone = released_until(spool)
+    log, offsets = _new_output(spool, plan, known, gone)
+    if released_until(spool) != gone:
+        return None  # what is printed goes while we read it: the next checkpoint may have better luck
     curves, points = _new_points(metrics.curves, known.points)
     now = datetime.now(UTC)
     record = replace(
@@ -82,15 +86,21 @@ def _read(spool: Spool, plan: Plan) -> _Stored:
     return _Stored(points=points)
 
 
-def _new_output(spool: Spool, plan: Plan, known: _Stored) -> tuple[bytes, dict[str, int]]:
-    """The whole lines that were printed since, and how much of each stream is stored then."""
+def _new_output(spool: Spool, plan: Plan, known: _Stored, gone: Position) -> tuple[bytes, dict[str, int]]:
+    """The whole lines that were printed since, and how much of each stream is stored then.
+
+    What comes before `gone` is not in the spool any more.
+    """
     unfinished = dict.fromkeys(STREAMS, b"")
-    read = dict.fromkeys(STREAMS, 0)
+    read = {stream: gone.of(stream) for stream in STREAMS}
+    cut = sum(max(read[stream] - known.offsets.get(stream, 0), 0) for stream in STREAMS)
 
     def fresh() -> Iterator[bytes]:
         if plan.attempt > 1 and known.number == 0:
             yield b"[git replicate: attempt %d]\n" % plan.attempt
-        for stream, _, data in spool.output():
+        if cut:
+            yield CUT_MARK % cut
+        for stream, _, data in spool.output(replace(gone)):
             seen = max(min(known.offsets.get(stream, 0) - read[stream], len(data)), 0)
             read[stream] += len(data)
             whole, newline, unfinished[stream] = (unfinished[stream] + data[seen:]).rpartition(b"\n")

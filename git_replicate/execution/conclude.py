@@ -7,16 +7,14 @@ all three find the same things in the same places. It starts no process and asks
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from git_replicate.capture.cells import CELLS_FILE, read_cells
 from git_replicate.capture.curves import Curves
-from git_replicate.capture.log import assemble_log
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
-from git_replicate.capture.metrics import OutputMetrics
 from git_replicate.capture.noted_params import api_notices
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
 from git_replicate.capture.probe_report import PROBE_FOLDER, read_report
@@ -30,6 +28,7 @@ from git_replicate.execution.observed import observe_code, observe_data, read_se
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.probing import unread_requests, with_cells, with_declared, with_report
+from git_replicate.execution.reading import OutputReader, most_unread
 from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.notes import write_notes
@@ -39,9 +38,8 @@ from git_replicate.store.tested import remember_tree
 
 START_FILE = "start"
 RUN_FILE = "run.toml"
-EARLIER_LOG = "earlier.log"
 EARLIER_CURVES = "earlier.csv"
-"""What earlier attempts of the run printed and measured."""
+"""What earlier attempts of the run measured."""
 
 
 class Ended(NamedTuple):
@@ -69,8 +67,8 @@ def conclude_run(
     record = records.loads(spool.read(RUN_FILE) or b"")
     report = read_report(spool.path(PROBE_FOLDER))
     plan = with_declared(load_plan(spool.read(PLAN_FILE) or b"{}"), report)
-    metrics, log, cut, notices = read_output(spool, plan, record)
     record = with_outcome(record, plan, outcome, status)
+    metrics, log, cut, notices = read_output(spool, plan, record)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     record, warnings = with_report(record, report)
     cells = read_cells(report)
@@ -214,25 +212,13 @@ def curves_so_far(spool: Spool) -> Curves:
 
 def read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, bytes, int, list[str]]:
     """Metrics and log from one pass over the output, and from the declared files."""
-    found = OutputMetrics(plan.patterns, rule=plan.stdout)
-
-    def watched() -> Iterator[bytes]:
-        # A piece of one stream may end in the middle of a line; what is left waits for its own stream to go on.
-        rest = {"stdout": b"", "stderr": b""}
-        if plan.attempt > 1:
-            earlier = spool.read(EARLIER_LOG) or b""
-            yield earlier + b"\n" * (bool(earlier) and not earlier.endswith(b"\n"))
-            yield b"[git replicate: attempt %d]\n" % plan.attempt
-        for stream, seconds, data in spool.output():
-            found.feed(data, time=None if seconds is None else seconds + plan.elapsed, stream=stream)
-            whole, newline, rest_of_line = (rest[stream] + data).rpartition(b"\n")
-            rest[stream] = rest_of_line
-            yield whole + newline
-        yield from rest.values()
-
-    log = assemble_log(watched(), limit=plan.log_bytes)
-    found.close()
+    hurry = record.status is Status.INTERRUPTED  # whoever interrupts may kill soon
+    reader = OutputReader.of_all(spool, plan, most=most_unread(plan, hurry=hurry))
+    log = reader.close()
+    found = reader.metrics
     notices: list[str] = [*found.notices()]
+    if reader.unread:
+        notices.append(f"the output came too fast to be read; no metrics are from {reader.unread} bytes of it")
     since = record.started.timestamp() if record.started else None
     declared = find_metrics_files(plan.metrics, plan.top)
     tracked = read_points(spool.path(PROBE_FOLDER), since=since)

@@ -3,11 +3,11 @@
 It is forked, never executed, and does little: it starts the command, waits for it, and writes `exit.json`. If the
 command has a pseudo-terminal the holder also carries bytes between that and the real one. It is apart
 from the recorder's group, so that nothing sent to that reaches it; when the recorder dies it gives the terminal back
-and goes on. It knows no git and stores nothing but the spool's files.
+and goes on. It knows no git and stores nothing but the spool's files, which it then keeps short as the recorder did.
 
 Reports to the recorder are lines of JSON: `started`, `stopped`, `typed` (an interrupt), `ended`, `error`. Orders from
-it are single bytes: `w` the window size changed, `i` read the terminal's input, `o` stop reading it. The end of the
-orders is its death.
+it are single bytes: `w` the window size changed, `i` read the terminal's input, `o` stop reading it, `h` and `g`: see
+`backlog`. The end of the orders is its death.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from git_replicate.execution import terminal
+from git_replicate.execution.backlog import GO_ON, HOLD
 from git_replicate.execution.environment import execute
+from git_replicate.execution.reading import Shortener
 from git_replicate.execution.spool import Spool
 
 _CHUNK = 1 << 16
@@ -59,6 +61,7 @@ class _State:
     child: int = 0
     ended: dict[str, Any] | None = None
     recorder: bool = True
+    held: bool = False  # the command waits because we told it to
     typed: str = ""  # the signal that a person has sent by a key
 
 
@@ -165,7 +168,9 @@ def remember_dispositions() -> None:
 
 
 def _wait(job: Job, state: _State) -> None:
-    """Carry bytes and wait until the command has ended."""
+    """Carry bytes and wait until the command has ended; without a recorder, keep the spool short as well."""
+    shortener = Shortener(job.spool)
+    busy = False
     while state.ended is None:
         _reap(job, state)
         if state.ended is not None:
@@ -177,7 +182,7 @@ def _wait(job: Job, state: _State) -> None:
         ]
         if state.reading:
             watched.append(0)
-        ready, _, _ = select.select(watched, [], [], 1.0)
+        ready, _, _ = select.select(watched, [], [], 0.0 if busy else 1.0)
         if state.wake in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(state.wake, 4096)
@@ -187,6 +192,7 @@ def _wait(job: Job, state: _State) -> None:
             _carry_output(state)
         if state.reading and 0 in ready:
             _carry_input(state)
+        busy = not state.recorder and shortener.step()
     _drain(state)
     if not state.recorder:
         terminal.set_modes(0, state.modes)
@@ -200,6 +206,8 @@ def _reap(job: Job, state: _State) -> None:
     if not pid:
         return
     if os.WIFSTOPPED(status):
+        if state.held:
+            return
         _report(state.reports, {"stopped": os.WSTOPSIG(status)})
         return
     state.ended = {
@@ -219,6 +227,7 @@ def _obey(state: _State) -> None:
         if state.reading or state.master >= 0:
             terminal.set_modes(0, state.modes)
         state.reading = False
+        _hold_command(state, held=False)
     for order in orders:
         if order == ord("w") and state.master >= 0:
             terminal.copy_size(state.real, state.master)
@@ -226,6 +235,16 @@ def _obey(state: _State) -> None:
             state.reading = True
         elif order == ord("o"):
             state.reading = False
+        elif order in (HOLD[0], GO_ON[0]):
+            _hold_command(state, held=order == HOLD[0])
+
+
+def _hold_command(state: _State, *, held: bool) -> None:
+    """Have the command wait, or go on if it was we who had it wait."""
+    if held != state.held:
+        state.held = held
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(state.child, signal.SIGSTOP if held else signal.SIGCONT)
 
 
 def _carry_output(state: _State) -> bool:

@@ -17,7 +17,6 @@ import json
 import os
 import select
 import signal
-import stat
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,11 +26,13 @@ from typing import Any
 
 from git_replicate.capture import machine
 from git_replicate.execution import holder, terminal
+from git_replicate.execution.backlog import Backlog
 from git_replicate.execution.checkpoints import Checkpoints
 from git_replicate.execution.environment import find_command
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.outcome import Outcome, read_outcome
-from git_replicate.execution.processes import is_git, is_stopped, peak_memory
+from git_replicate.execution.processes import PeakMemory, is_git, is_stopped
+from git_replicate.execution.reading import Shortener
 from git_replicate.execution.spool import STREAMS, Spool
 
 _TO_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP)
@@ -40,7 +41,7 @@ _WATCHED = frozenset({*_TO_GROUP, *_TO_COMMAND, signal.SIGCHLD})
 _SAME_SIGNAL_SECONDS = 1.0
 _PIPE_GRACE_SECONDS = 0.5
 _FASTEST, _SLOWEST = 0.001, 0.03
-_CHUNK = 1 << 16
+_CHUNK = 1 << 20
 
 
 @dataclass(slots=True)
@@ -70,13 +71,14 @@ class _Watch:
     full: bool
     window: bool  # the command has a pseudo-terminal
     modes: list[Any] | None
+    shortener: Shortener
+    backlog: Backlog
     command: int = 0
     ended: dict[str, Any] | None = None
     problem: str = ""
     interrupted_by: str | None = None
     seen: dict[tuple[int, bool], float] = field(default_factory=dict)
-    peak: int = 0
-    next_look: float = 0.0
+    memory: PeakMemory = field(default_factory=PeakMemory)
     unread: bytes = b""
     taken: bool = False  # what is typed goes to the command
 
@@ -166,33 +168,33 @@ def _fork(job: holder.Job) -> _Watch:
     os.close(report)
     os.close(order)
     os.set_blocking(reports, False)
-    streams = [_Stream(name, file, 1 if name == "stdout" else 2, pipe=_is_pipe(name)) for name, file in files.items()]
+    numbers = {"stdout": 1, "stderr": 2}
+    streams = [
+        _Stream(name, file, numbers[name], pipe=terminal.may_wait(numbers[name])) for name, file in files.items()
+    ]
     return _Watch(
-        spool, child, reports, orders, streams, events, time.monotonic(), job.full, bool(job.terminals), job.modes
-    )
-
-
-def _is_pipe(name: str) -> bool:
-    try:
-        return not stat.S_ISREG(os.fstat(1 if name == "stdout" else 2).st_mode)
-    except OSError:
-        return False
+        spool, child, reports, orders, streams, events, time.monotonic(), job.full, bool(job.terminals), job.modes,
+        Shortener(spool), Backlog(orders),
+    )  # fmt: skip
 
 
 def _follow(watch: _Watch, guard: Guard | None, checkpoints: Checkpoints | None) -> None:
     """Pass output and signals on until the holder has gone."""
     pause = _FASTEST
+    unseen = set(STREAMS) - {stream.name for stream in watch.streams}
     while True:
         if watch.full and not watch.taken and terminal.in_foreground(0):
             _take_terminal(watch)  # at first, and when a shell brings us back: it sends no signal to what runs
         moved = _pass_on(watch)
+        moved = watch.shortener.step(unseen, busy=moved) or moved
         pause = _FASTEST if moved else min(pause * 1.5, _SLOWEST)
         info = signal.sigtimedwait(_WATCHED, pause)
         while info is not None:
             _handle(watch, info)
             info = signal.sigtimedwait(_WATCHED, 0)
         _read_reports(watch)
-        _look_at_memory(watch)
+        if watch.command:
+            watch.memory.look(watch.command, time.monotonic() - watch.began)
         if checkpoints is not None and watch.command:
             checkpoints.look(time.monotonic() - watch.began)
         if guard is not None and watch.command:
@@ -221,11 +223,17 @@ def _pass_on(watch: _Watch) -> bool:
             continue
         moved = True
         stream.length += len(data)
+        _look_behind(watch)
         _note_event(watch, stream.name, len(data))
         if stream.broken is None:
             _write(watch, stream, data)
         _tell_broken(watch, stream)
     return moved
+
+
+def _look_behind(watch: _Watch) -> None:
+    """Have the command wait while it is too far ahead of what is passed on."""
+    watch.backlog.check(sum(os.fstat(stream.file).st_size - stream.length for stream in watch.streams))
 
 
 def _tell_broken(watch: _Watch, stream: _Stream) -> None:
@@ -254,6 +262,7 @@ def _write(watch: _Watch, stream: _Stream, data: bytes) -> None:
             if stream.pipe and not select.select([], [stream.target], [], 0.05)[1]:
                 while (info := signal.sigtimedwait(_WATCHED - {signal.SIGCHLD}, 0)) is not None:
                     _handle(watch, info)
+                _look_behind(watch)
                 continue
             view = view[os.write(stream.target, view[:4096] if stream.pipe else view) :]
         except OSError as error:
@@ -280,6 +289,7 @@ def _handle(watch: _Watch, info: signal.struct_siginfo) -> None:
     while not watch.command and watch.ended is None and not _holder_gone(watch):
         select.select([watch.reports], [], [], 0.01)
         _read_reports(watch)
+    watch.backlog.release()
     if number in _TO_GROUP:
         _kill_group(watch, number)
     elif watch.command:
@@ -298,6 +308,7 @@ def _is_double(watch: _Watch, info: signal.struct_siginfo) -> bool:
 
 def _kill_group(watch: _Watch, number: int) -> None:
     if number and watch.command and watch.ended is None:
+        watch.backlog.release()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(watch.command, number)
 
@@ -353,23 +364,13 @@ def _resume(watch: _Watch) -> None:
     _kill_group(watch, signal.SIGCONT)
 
 
-def _look_at_memory(watch: _Watch) -> None:
-    """The largest resident set of the command's main process, looked at ever more rarely.
-
-    What `wait4` says includes the fork before the command was executed, some 40 MB of ours; this does not.
-    """
-    now = time.monotonic() - watch.began
-    if not watch.command or now < watch.next_look:
-        return
-    watch.next_look = now * 1.3 + 0.002
-    watch.peak = max(watch.peak, peak_memory(watch.command))
-
-
 def _holder_gone(watch: _Watch) -> bool:
     """Whether the holder was killed; then the command's end can only be seen, not read."""
     pid, _ = os.waitpid(watch.holder, os.WNOHANG)
     if not pid:
         return False
+    if watch.backlog.held:
+        _kill_group(watch, signal.SIGCONT)
     _read_reports(watch)
     while watch.ended is None and watch.spool.command_runs():
         _pass_on(watch)
@@ -386,6 +387,6 @@ def _outcome(watch: _Watch, started: datetime, guard: Guard | None) -> Outcome:
     for descriptor in (watch.reports, watch.orders, watch.events, *(stream.file for stream in watch.streams)):
         os.close(descriptor)
     outcome = read_outcome(
-        watch.ended or {}, started, peak=watch.peak, interrupted_by=watch.interrupted_by, problem=watch.problem
+        watch.ended or {}, started, peak=watch.memory.bytes, interrupted_by=watch.interrupted_by, problem=watch.problem
     )
     return guard.judged(outcome) if guard is not None else outcome

@@ -17,13 +17,13 @@ from typing import Any, Final, NamedTuple
 import tomli_w
 
 from git_replicate.capture import machine
-from git_replicate.capture.log import assemble_log
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.secrets import mask_command
 from git_replicate.execution.jobs import JobStart, find_run
 from git_replicate.execution.outcome import read_outcome
-from git_replicate.execution.plan import Request
+from git_replicate.execution.plan import Request, load_plan
+from git_replicate.execution.reading import OutputReader, most_unread
 from git_replicate.execution.spool import Spool, list_spools, spool_root
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Repository
@@ -94,5 +94,6 @@ def _files(spool: Spool, facts: Mapping[str, Any]) -> dict[str, bytes]:
         table.update({"seconds": outcome.seconds, "peak_memory_bytes": outcome.peak_memory_bytes})
         table.update({"exit_code": outcome.exit_code} if outcome.signal is None else {"signal": outcome.signal})
     folder = f"ranks/{facts['rank']}"
-    log = assemble_log(data for _, _, data in spool.output()).data
+    plan = load_plan(b'{"top": ""}')
+    log = OutputReader.of_all(spool, plan, most=most_unread(plan)).close().data
     return {f"{folder}/rank.toml": tomli_w.dumps(table).encode("utf-8", "replace"), f"{folder}/output.log": log}

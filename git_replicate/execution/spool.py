@@ -4,6 +4,7 @@
     start          the start commit's id, once it is stored      process.json   who runs it: recorder, holder, command
     stdout stderr  the raw output                                events         in what order the output came
     exit.json      how the command ended; written by the holder
+    reading.json   what was read of a long output whose beginning has been given back
 
 Small files appear whole or not at all; `stdout`, `stderr` and `events` only grow. So a kill at any moment leaves a
 folder that can be read.
@@ -11,11 +12,12 @@ folder that can be read.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +27,26 @@ Alive = Literal["recorder", "holder", "command", "none", "elsewhere"]
 STREAMS = ("stdout", "stderr")
 _CHUNK = 1 << 20
 _RESERVED = 512
+_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
+"""Of Linux's `linux/falloc.h`."""
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a spool's output has been read: bytes of each of its files."""
+
+    events: int = 0
+    stdout: int = 0
+    stderr: int = 0
+
+    def of(self, stream: str) -> int:
+        return self.stdout if stream == "stdout" else self.stderr
+
+    def move(self, stream: str, length: int) -> None:
+        if stream == "stdout":
+            self.stdout += length
+        else:
+            self.stderr += length
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,29 +138,76 @@ class Spool:
             return False
         return False
 
-    def output(self) -> Iterator[tuple[str, float | None, bytes]]:
+    def output(
+        self, position: Position | None = None, *, unseen: Collection[str] = STREAMS
+    ) -> Iterator[tuple[str, float | None, bytes]]:
         """The output in the order it came: stream, seconds since the start (None if nobody looked), bytes.
 
-        What the recorder did not see (it died) comes last, standard output first.
+        What the recorder did not see (it died) comes last, standard output first, of the streams `unseen`. A given
+        position is where to begin, and moves on with every piece.
         """
-        files = {}
-        try:
+        at = position or Position()
+        with contextlib.ExitStack() as stack:
+            files = {}
             for stream in STREAMS:
                 if os.path.exists(self.path(stream)):
-                    files[stream] = open(self.path(stream), "rb")  # noqa: SIM115
-            for line in (self.read("events") or b"").decode().splitlines():
-                words = line.split()
-                if len(words) == 3 and words[0] in files:
-                    yield words[0], float(words[2]), files[words[0]].read(int(words[1]))
+                    files[stream] = stack.enter_context(open(self.path(stream), "rb"))
+                    files[stream].seek(at.of(stream))
+            if os.path.exists(self.path("events")):
+                events = stack.enter_context(open(self.path("events"), "rb"))
+                events.seek(at.events)
+                for line in events:
+                    if not line.endswith(b"\n"):
+                        break  # torn: by a kill, or still being written
+                    at.events += len(line)
+                    words = line.decode(errors="replace").split()
+                    if len(words) == 3 and words[0] in files:
+                        data = files[words[0]].read(int(words[1]))
+                        at.move(words[0], len(data))
+                        yield words[0], float(words[2]), data
             for stream, file in files.items():
-                while chunk := file.read(_CHUNK):
+                while stream in unseen and (chunk := file.read(_CHUNK)):
+                    at.move(stream, len(chunk))
                     yield stream, None, chunk
-        finally:
-            for file in files.values():
-                file.close()
+
+    def written(self) -> int:
+        """Bytes of output so far."""
+        total = 0
+        for stream in STREAMS:
+            with contextlib.suppress(OSError):
+                total += os.stat(self.path(stream)).st_size
+        return total
+
+    def release(self, before: Position) -> bool:
+        """Give back the disk that the output before a position takes; False where the file system cannot.
+
+        The files keep their lengths, so that who writes to them or reads on sees no difference.
+        """
+        lengths = {"events": before.events, **{stream: before.of(stream) for stream in STREAMS}}
+        given = [_punch(self.path(name), length) for name, length in lengths.items() if length]
+        return all(given)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _punch(path: str, length: int) -> bool:
+    """Make a hole of the first bytes of a file."""
+    import ctypes
+
+    try:
+        fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    except AttributeError:  # not Linux
+        return False
+    fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    try:
+        descriptor = os.open(path, os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        return int(fallocate(descriptor, _PUNCH_HOLE_KEEP_SIZE, 0, length)) == 0
+    finally:
+        os.close(descriptor)
 
 
 def list_spools(root: str) -> list[Spool]:

@@ -93,6 +93,15 @@ def is_fifo(number: int) -> bool:
         return False
 
 
+def may_wait(number: int) -> bool:
+    """Whether who writes to an open file may have to wait for its reader."""
+    try:
+        status = os.fstat(number)
+        return not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull))
+    except OSError:
+        return False
+
+
 def same_file(first: int, second: int) -> bool:
     """Whether two descriptors are of one file."""
     try:
