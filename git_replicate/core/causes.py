@@ -19,6 +19,7 @@ _SOURCE: Final = re.compile(
     r"\.(py|pyx|pyi|ipynb|c|cc|cpp|cu|cuh|h|hpp|rs|go|jl|r|m|sh|java|kt|scala|lua|pl|js|ts|f90)$", re.IGNORECASE
 )
 _PROSE: Final = re.compile(r"(^|/)(README|LICENSE|CHANGELOG|\.gitignore|docs/)|\.(md|rst|txt)$", re.IGNORECASE)
+_COMPUTED_WITH: Final = {"torch": 0.5, "libraries": 0.45, "threads": 0.42, "cpu_features": 0.34}
 _HARDWARE: Final = ("cpu", "cpus", "gpu", "gpus", "driver", "memory_gib", "architecture", "machine")
 
 
@@ -62,7 +63,7 @@ def find_causes(
     """
     found = [*_code(first, second, files, not_code), *_params(first.record, second.record)]
     found += [*_data(first.data, second.data), *_seeds(first.record, second.record)]
-    found += _environment(first, second)
+    found += [*_environment(first, second), *_runtime(first.record, second.record)]
     return tuple(sorted(found, key=lambda cause: (-cause.score, cause.kind, cause.name)))
 
 
@@ -103,7 +104,14 @@ def _params(first: Record, second: Record) -> Iterable[Cause]:
     a.update(dict.fromkeys(first.params_null, "null"))
     b.update(dict.fromkeys(second.params_null, "null"))
     for name in _different(a, b):
-        yield Cause("params", name, a.get(name), b.get(name), 0.95)
+        unseen = _is_unseen_default(name, first, second) or _is_unseen_default(name, second, first)
+        yield Cause("params", name, a.get(name), b.get(name), 0.1 if unseen else 0.95)
+
+
+def _is_unseen_default(name: str, first: Record, second: Record) -> bool:
+    """Whether only the second run's parser was seen, and gave this as a default: the first may have had it too."""
+    seen = second.params_source.get(name) == "parsed" and name not in second.params_given
+    return seen and name not in first.params_source and "parsed" not in first.params_source.values()
 
 
 def _data(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterable[Cause]:
@@ -155,6 +163,16 @@ def _environment(first: Side, second: Side) -> Iterable[Cause]:
             yield Cause("environment", package, a.get(name), b.get(name), 0.7 if known else 0.15 if imported else 0.4)
         else:
             yield Cause("environment", name, a.get(name), b.get(name), 0.6 if name.startswith("python") else 0.38)
+
+
+def _runtime(first: Record, second: Record) -> Iterable[Cause]:
+    """What the programs were seen to compute with, where both were."""
+    for part, score in _COMPUTED_WITH.items():
+        if part in first.runtime and part in second.runtime:
+            a, b = flat({part: first.runtime[part]}), flat({part: second.runtime[part]})
+            for name in _different(a, b):
+                kind = "hardware" if part == "cpu_features" else "environment"
+                yield Cause(kind, f"runtime.{name}", a.get(name), b.get(name), score)
 
 
 def _imported(record: Record) -> set[str]:

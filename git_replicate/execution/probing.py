@@ -12,6 +12,7 @@ from git_replicate.capture.cells import Cells
 from git_replicate.capture.noted_params import declared_outputs, with_noted
 from git_replicate.capture.parsed_params import read_parsed, with_parsed
 from git_replicate.capture.probe_report import PROBE_FOLDER, ProbeReport
+from git_replicate.capture.runtime import with_runtime
 from git_replicate.capture.seeding import with_seeding
 from git_replicate.capture.seeds import seed_environment
 from git_replicate.capture.values import flatten
@@ -104,5 +105,5 @@ def deterministic_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]:
     """The record with what the probe's processes noted, and warnings to say."""
-    record = replace(record, seeds=with_seeding(record.seeds, report))
+    record = with_runtime(replace(record, seeds=with_seeding(record.seeds, report)), report)
     return with_parsed(with_noted(record, report), read_parsed(report))

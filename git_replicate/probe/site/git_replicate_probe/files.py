@@ -198,8 +198,11 @@ class Files:
             return
         if self._is_passed(whole):
             return
-        status = os.stat(whole)
         self.code.add(whole)
+        try:
+            status = os.stat(whole)
+        except OSError:
+            return  # a module that was made up says that it has a file
         self._probe.note(
             "code", path=whole, mtime=status.st_mtime_ns, ctime=status.st_ctime_ns, bytes=status.st_size,
             time=time.time(),
