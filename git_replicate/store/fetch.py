@@ -14,10 +14,11 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.record import Record
 from git_replicate.git.repository import Oid, Repository
-from git_replicate.git.transport import RefGoneError, Transport, batches
+from git_replicate.git.transport import RefGoneError, Transport
 from git_replicate.store.due import count_runs
 from git_replicate.store.elsewhere import mark_elsewhere
 from git_replicate.store.notes import mark_pending, rebuild_notes, write_notes
+from git_replicate.store.refspecs import make_batches
 from git_replicate.store.remote import (
     Listing,
     Names,
@@ -70,11 +71,11 @@ def fetch_runs(
             hint = f"git remote -v; git ls-remote {transport.remote.quoted}"
             raise UserError(f"no remote, and no experiment of {transport.remote.shown}, is called {unknown[0]!r}", hint)
         united = take_annotations(repo, transport, names, listing.annotations)
-        taken.removed, taken.restored, taken.odd = united.removed, united.restored, listing.odd
-        runs = _choose(repo, listing, experiments, taken)
+        taken.removed, taken.restored, taken.odd = united.removed, united.restored, len(listing.odd)
+        runs, others = _choose(repo, listing, experiments, taken)
         wanted.update(runs)
         try:
-            _take(transport, names, runs, say)
+            _take(transport, names, runs, others, say)
             break
         except RefGoneError:  # somebody has removed a run there since we looked
             if attempt == _ATTEMPTS - 1:
@@ -87,22 +88,24 @@ def fetch_runs(
     return taken
 
 
-def _choose(repo: Repository, listing: Listing, experiments: Sequence[str], taken: Taken) -> list[str]:
-    """The refs to take: what is there of these experiments, not removed, and not here yet."""
+def _choose(repo: Repository, listing: Listing, experiments: Sequence[str], taken: Taken) -> tuple[list[str], set[str]]:
+    """The refs to take - what is there of these experiments, not removed, and not here yet - and those to leave."""
     chosen = of_experiments(listing.runs, experiments)
     removed = {RUNS_PREFIX + name for name in removed_names(repo)}
     taken.hidden = sum(ref in removed for ref in chosen)
     runs = {ref: oid for ref, oid in chosen.items() if ref not in removed}
     found = compare(repo, runs, dict(repo.list_refs(RUNS_PREFIX)))
     taken.parted = [ref.removeprefix(RUNS_PREFIX) for ref in found.parted]
-    return list(found.new)
+    return list(found.new), listing.runs.keys() - found.new.keys() - set(found.same) | listing.odd
 
 
-def _take(transport: Transport, names: Names, refs: Sequence[str], say: Callable[[str], None]) -> None:
+def _take(
+    transport: Transport, names: Names, refs: Sequence[str], others: set[str], say: Callable[[str], None]
+) -> None:
     done = 0
-    for batch in batches(refs, BATCH):
-        transport.fetch([f"{names.theirs(ref)}:{ref}" for ref in batch])
-        done += len(batch)
+    for batch in make_batches(refs, others, lambda ref: f"{names.theirs(ref)}:{ref}", BATCH):
+        transport.fetch(batch.specs)
+        done += len(batch.refs)
         if len(refs) > BATCH:
             say(f"{done} of {len(refs)} runs")
 

@@ -14,9 +14,10 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.names import ANNOTATIONS_REF, RUNS_PREFIX, parse_run_ref
 from git_replicate.git.backoff import wait
 from git_replicate.git.repository import Oid, Repository
-from git_replicate.git.transport import RefPush, Transport, batches
+from git_replicate.git.transport import RefPush, Transport
 from git_replicate.store.big import Big, send_big
 from git_replicate.store.published import Published, published
+from git_replicate.store.refspecs import Batch, make_batches
 from git_replicate.store.remote import (
     Comparison,
     Listing,
@@ -100,16 +101,17 @@ def send(
     runs = plan.runs.new
     records = (record for _, record in read_records(repo, runs.values()))
     sent.big = send_big(repo.layout, transport.remote, records, store=store)
+    others = {ref for ref, _ in repo.list_refs(RUNS_PREFIX)} - runs.keys() - set(plan.runs.same)
     done = 0
-    for batch in batches(runs, BATCH):
-        for answer in _push_batch(transport, names, {ref: runs[ref] for ref in batch}, sent.said):
+    for batch in make_batches(runs, others, lambda ref: f"{ref}:{names.theirs(ref)}", BATCH):
+        for answer in _push_batch(transport, names, runs, batch, sent.said):
             if not answer.refusal:
                 sent.runs += 1
                 continue
             ours = names.ours(answer.ref) or answer.ref
             sent.refused.append((ours.removeprefix(RUNS_PREFIX), answer.refusal))
             sent.advice = sent.advice or advice(answer.refusal, transport.remote)
-        done += len(batch)
+        done += len(batch.refs)
         if len(runs) > BATCH:
             say(f"{done} of {len(runs)} runs")
     if not (sent.refused and not sent.runs):
@@ -117,15 +119,20 @@ def send(
     return sent
 
 
-def _push_batch(transport: Transport, names: Names, runs: Mapping[str, Oid], said: list[str]) -> Iterator[RefPush]:
+def _push_batch(
+    transport: Transport, names: Names, runs: Mapping[str, Oid], batch: Batch, said: list[str]
+) -> Iterator[RefPush]:
     """Push some runs; those that met somebody else's lock over there are tried again."""
-    waiting = {names.theirs(ref): oid for ref, oid in runs.items()}
+    waiting = {names.theirs(ref): ref for ref in batch.refs}
+    specs: Sequence[str] = batch.specs
     for attempt in range(_ATTEMPTS):
-        pushed = transport.push([f"{oid}:{ref}" for ref, oid in waiting.items()])
+        pushed = transport.push(specs)
         said += [line for line in pushed.said if line not in said]
         last = attempt == _ATTEMPTS - 1
-        yield from (answer for answer in pushed.refs if last or not answer.passing)
-        waiting = {answer.ref: waiting[answer.ref] for answer in pushed.refs if answer.passing}
+        answers = [answer for answer in pushed.refs if answer.ref in waiting]
+        yield from (answer for answer in answers if last or not answer.passing)
+        waiting = {answer.ref: waiting[answer.ref] for answer in answers if answer.passing}
         if not waiting or last:
             return
+        specs = [f"{runs[ref]}:{theirs}" for theirs, ref in waiting.items()]
         wait(_PAUSE)

@@ -79,16 +79,17 @@ class Listing:
     runs: Mapping[str, Oid]
     annotations: Oid | None
     tips: frozenset[Oid]
-    odd: int = 0
-    """Refs below the prefix that are no run's."""
+    odd: frozenset[str] = frozenset()
+    """Refs below the prefix that are no run's, by the names that they would have here."""
 
 
 def look(transport: Transport, names: Names) -> Listing:
     """List another repository."""
     refs = transport.list_refs()
-    below = {ref: oid for ref, oid in refs.items() if ref.startswith(names.prefix)}
-    runs = {ours: oid for ref, oid in below.items() if (ours := names.ours(ref))}
-    return Listing(runs, refs.get(names.annotations), frozenset(refs.values()), len(below) - len(runs))
+    below = {ref: names.ours(ref) for ref in refs if ref.startswith(names.prefix)}
+    runs = {ours: refs[ref] for ref, ours in below.items() if ours}
+    odd = frozenset(RUNS_PREFIX + ref.removeprefix(names.prefix) for ref, ours in below.items() if not ours)
+    return Listing(runs, refs.get(names.annotations), frozenset(refs.values()), odd)
 
 
 @dataclass(frozen=True, slots=True)
