@@ -207,6 +207,8 @@ def _install(recipe: Recipe, shop: Workshop, uv: Sequence[str], wanted: Sequence
         if code and backend:
             words = (*words, "--torch-backend", backend)
             code, output = shop.attempt((*words, "-r", path))
+        if code and uv and _by_pip(recipe, shop, group):
+            continue
         if code:
             missing = _unavailable(shop, words, wanted) or _named(output, wanted)
             if missing:
@@ -214,6 +216,24 @@ def _install(recipe: Recipe, shop: Workshop, uv: Sequence[str], wanted: Sequence
             raise BuildError(f"build the environment: {telling(output)}", shop.hint)
     for folder in recipe.editable:
         shop.run((*_pip(shop, uv, base), "--no-deps", "-e", os.path.join(shop.top, folder)))
+
+
+def _by_pip(recipe: Recipe, shop: Workshop, wanted: Sequence[Requirement]) -> bool:
+    """Try pip where uv failed: it knows the indexes and folders of its own configuration, which uv does not read."""
+    minor = ".".join(recipe.python.split(".")[:2])
+    base = _find_python(recipe.python, minor, False, recipe.implementation, shop.environ)
+    if not base or not _serves_others(base, shop.environ):
+        return False
+    indexes = [word for index in recipe.indexes for word in ("--extra-index-url", index)]
+    words = (*_pip(shop, (), base), "--no-deps", *indexes)
+    for hashed in (True, False):
+        group = [item for item in wanted if bool(item.hashes) is hashed]
+        path = os.path.join(shop.drafts, f"pip-{hashed}.txt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(_line(item) + "\n" for item in group)
+        if group and shop.attempt((*words, "-r", path))[0]:
+            return False
+    return True
 
 
 def _line(requirement: Requirement) -> str:

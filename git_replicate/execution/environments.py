@@ -24,10 +24,12 @@ from git_replicate.capture.environment.naming import normalized
 from git_replicate.capture.environment.project import project_recipe
 from git_replicate.capture.environment.recipe import Missing, Recipe, Sources
 from git_replicate.core.errors import UserError
+from git_replicate.core.record import Code
 from git_replicate.core.settings import EnvironmentSettings
 from git_replicate.execution.builders import BuildError, UnavailableError, Workshop, build, installed
+from git_replicate.git.checkout import create_checkout
 from git_replicate.git.opening import state_dir
-from git_replicate.git.repository import Layout
+from git_replicate.git.repository import Layout, Oid
 from git_replicate.store.lock import wait_lock
 
 Read = Callable[[str], bytes | None]
@@ -47,6 +49,8 @@ class Built:
     conda: bool = False
     notes: tuple[str, ...] = ()
     """What is not exactly as recorded."""
+    code: str = ""
+    """The folder from which code is installed in place, if that is not the worktree's own."""
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The variables of a command that is to run in it, made from those that it would have had."""
@@ -88,15 +92,17 @@ def build_recorded(
     environ: Mapping[str, str],
     settings: EnvironmentSettings,
     say: Say,
+    code: Code | None = None,
     allow_missing: bool = False,
 ) -> Built:
     """The environment that a run had, built or found in the cache.
 
-    top: the checkout whose code is installed in place where the run had it so. `UnavailableError` lists everything
-    that cannot be had; `BuildError` says what else failed; allow_missing: build what can be had, and tell the rest.
+    top: where the build runs, and whose code is installed in place where the run had it so; with `code` that is
+    installed from a checkout that stays with the environment. `UnavailableError` lists everything that cannot be had;
+    `BuildError` says what else failed; allow_missing: build what can be had, and tell the rest.
     """
     recipe = recorded_recipe(recorded, read, environ, settings)
-    return build_cached(layout, recipe, top=top, environ=environ, say=say, allow_missing=allow_missing)
+    return build_cached(layout, recipe, top=top, environ=environ, say=say, code=code, allow_missing=allow_missing)
 
 
 def build_project(
@@ -122,23 +128,35 @@ def build_project(
 
 
 def build_cached(
-    layout: Layout, recipe: Recipe, *, top: str, environ: Mapping[str, str], say: Say, allow_missing: bool = False
+    layout: Layout,
+    recipe: Recipe,
+    *,
+    top: str,
+    environ: Mapping[str, str],
+    say: Say,
+    code: Code | None = None,
+    allow_missing: bool = False,
 ) -> Built:
     """The environment of a recipe from the cache, built first if it is not there."""
     if recipe.missing and not allow_missing:
         raise UnavailableError(recipe.missing, "build the rest: git replicate env RUN --create DIR --allow-missing")
     root = os.path.join(state_dir(layout), "environments")
-    folder = os.path.join(root, _identity(recipe, top))
+    own = code if code is not None and recipe.editable else None
+    folder = os.path.join(root, _identity(recipe, own.tree if own else os.path.realpath(top)))
     prefix = os.path.join(folder, "environment")
+    source = os.path.join(folder, "code", "tree") if own else ""
     if (notes := _complete(folder, prefix)) is not None:
-        return _built(recipe, prefix, True, notes)
+        return _built(recipe, prefix, True, notes, source)
     with wait_lock(f"{folder}.lock"):
         if (notes := _complete(folder, prefix)) is not None:
-            return _built(recipe, prefix, True, notes)
+            return _built(recipe, prefix, True, notes, source)
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(os.path.join(folder, "drafts"))
         say(f"building the environment from {recipe.source}")
-        shop = Workshop(prefix, os.path.join(folder, "drafts"), f"{folder}.log", top, environ)
+        if own:
+            os.mkdir(os.path.join(folder, "code"))
+            create_checkout(layout, os.path.join(folder, "code"), Oid(own.snapshot))
+        shop = Workshop(prefix, os.path.join(folder, "drafts"), f"{folder}.log", source or top, environ)
         with open(shop.log, "wb"):
             pass
         build(recipe, shop)
@@ -147,7 +165,7 @@ def build_cached(
         with open(draft, "w", encoding="utf-8") as file:
             json.dump({"source": recipe.source, "notes": list(notes)}, file)
         os.replace(draft, os.path.join(folder, _MARK))
-    return _built(recipe, prefix, False, notes)
+    return _built(recipe, prefix, False, notes, source)
 
 
 def create_environment(
@@ -173,10 +191,10 @@ def create_environment(
     return _built(recipe, prefix, False, _notes(recipe, prefix, environ))
 
 
-def _built(recipe: Recipe, prefix: str, reused: bool, notes: Sequence[str]) -> Built:
+def _built(recipe: Recipe, prefix: str, reused: bool, notes: Sequence[str], code: str = "") -> Built:
     python = os.path.join(prefix, "bin", "python")
     conda = recipe.kind == "conda" or os.path.isdir(os.path.join(prefix, "conda-meta"))
-    return Built(prefix, python if os.path.exists(python) else "", recipe.source, reused, conda, tuple(notes))
+    return Built(prefix, python if os.path.exists(python) else "", recipe.source, reused, conda, tuple(notes), code)
 
 
 def _complete(folder: str, prefix: str) -> tuple[str, ...] | None:
@@ -195,9 +213,9 @@ def _complete(folder: str, prefix: str) -> tuple[str, ...] | None:
     return tuple(map(str, mark.get("notes", ())))
 
 
-def _identity(recipe: Recipe, top: str) -> str:
-    """What is built, for which machine and, where code is installed in place, from where."""
-    place = [os.path.realpath(top)] if recipe.editable or recipe.kind == "script" else []
+def _identity(recipe: Recipe, code: str) -> str:
+    """What is built, for which machine and, where code is installed in place, which code or from where."""
+    place = [code] if recipe.editable or recipe.kind == "script" else []
     text = json.dumps([recipe.identity, platform.machine(), platform.system(), *place])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

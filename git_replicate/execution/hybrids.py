@@ -20,6 +20,7 @@ from git_replicate.core.causes import flat
 from git_replicate.core.collate import SEED_NAMES
 from git_replicate.core.errors import ReplicateError, UserError
 from git_replicate.core.hunks import Hunk
+from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Code, Record, Seeds, Status
 from git_replicate.core.verdict import Side
 from git_replicate.execution.changing import set_params
@@ -143,7 +144,13 @@ class Hybrids:
         changes: dict[bytes, Leaf | None] = {
             path: self.parts.leaf(part, pieces[path]) for path, part in files.items()
         }  # fmt: skip
-        code = replace(record.code, changed_during_run=(), mixed=False, leaked=False, executed=())
+        second = {sub.path: sub for sub in self.parts.second.record.code.submodules}
+        names = {quote_path(path) for path in files}
+        subs = [sub for sub in record.code.submodules if sub.path not in names]
+        subs += [sub for path, sub in second.items() if path in names]
+        code = replace(
+            record.code, changed_during_run=(), mixed=False, leaked=False, executed=(), submodules=tuple(subs)
+        )  # fmt: skip
         if not changes:
             return code
         tree = edit_tree(repo, Oid(record.code.tree), changes)

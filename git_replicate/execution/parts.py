@@ -31,6 +31,7 @@ from git_replicate.git.trees import Leaf, read_path
 
 COMMAND: Final = "params:"
 """Key of the part that is the whole command line, where it does not differ in its params alone."""
+_LFS: Final = b"version https://git-lfs.github.com/"
 _PYTHON: Final = ("python", "implementation")
 _SIBLINGS: Final = 1_000
 """Files of a folder among which the content of another is looked for."""
@@ -150,6 +151,8 @@ class Parts:
             return []
         oids = [entry.oid for entry in entries if entry]
         first, second = (lines_of(self.repo.read_blob(oid)) for oid in oids)
+        if any(lines[:1] and lines[0].startswith(_LFS) for lines in (first, second)):
+            return []  # a line of the pointer is not a line of the file
         hunks = split_hunks(parse_hunks(diff_blobs(self.repo.layout, oids[0], oids[1])))
         found = []
         for number, hunk in enumerate(hunks, 1):

@@ -201,7 +201,9 @@ def capture_all(
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
     inputs = prepare_inputs(place.repository, settings, paths, used, place.say)
-    environment, doubts = capture_environment(words, directory, environ, settings.environment, top)
+    environment, doubts = capture_environment(
+        words, directory, environ, settings.environment, top, site.homes if site else ()
+    )
     return Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
 
 

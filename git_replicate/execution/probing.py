@@ -56,7 +56,7 @@ def probe_environment(
     }  # fmt: skip
     if site is not None:
         known = [site.path(entry) for entry in known]
-        told["isolation"] = {"from": site.origin, "to": site.top}
+        told["isolation"] = {"from": list(site.homes), "to": site.top}
     if not observe:
         told["observe"] = False
     env["PYTHONPATH"] = os.pathsep.join([SITE, *known])

@@ -196,11 +196,12 @@ def _in_environment(original: Side, site: Site, request: Request, setup: Setup, 
     if setup.environment == "recorded":
         built = environments.build_recorded(
             inner.repository.layout, recorded, read=reader(inner, site.code.tree), top=site.top,
-            environ=clean_environment(site.environ), settings=settings, say=inner.say,
+            environ=clean_environment(site.environ), settings=settings, say=inner.say, code=site.code,
         )  # fmt: skip
         for note in built.notes:
             inner.warn(f"environment: {note}")
-        return replace(site, environ=built.variables(site.environ), programs=_programs(request.command, built.prefix))
+        programs = _programs(request.command, built.prefix)
+        return replace(site, environ=built.variables(site.environ), programs=programs, built_from=built.code)
     if setup.environment == "unchecked":
         return site
     if not known:
@@ -217,7 +218,7 @@ def _compare_environment(recorded: bytes, site: Site, request: Request, setup: S
 
     environ = clean_environment(site.environ)
     words = site.words(request.command)
-    now, _ = capture_environment(words, site.directory, environ, inner.settings.environment, site.top)
+    now, _ = capture_environment(words, site.directory, environ, inner.settings.environment, site.top, site.homes)
     found = compare_environments(recorded, now)
     if not found:
         return

@@ -37,8 +37,15 @@ class Site:
     """Whether there are submodules in the checkout."""
     written: Mapping[str, bytes] = field(default_factory=dict)
     """Params files of the checkout that were given the run's params, and their content."""
+    built_from: str = ""
+    """The checkout of the same code from which an environment has it installed in place."""
     lock: int = -1
     """Descriptor that marks the checkout as in use."""
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """The folders whose code the checkout has."""
+        return (self.built_from, self.origin) if self.built_from else (self.origin,)  # which may be inside of it
 
     def words(self, command: Sequence[str]) -> tuple[str, ...]:
         """The command with its paths into the worktree leading into the checkout; programs of an environment stay."""

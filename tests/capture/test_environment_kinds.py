@@ -219,17 +219,18 @@ def test_an_editable_install_is_code_with_a_commit_and_its_changes(repo: GitRepo
     commit = repo.git("rev-parse", "HEAD")
     repo.git("remote", "add", "origin", "https://ada:pw12345@example.org/lib.git")
     (repo.top / "src").mkdir()
-    assert describe_source(str(repo.top / "src"), str(repo.top)) == {"folder": "src"}
+    assert describe_source(str(repo.top / "src"), (str(repo.top),)) == {"folder": "src"}
+    assert describe_source(str(repo.top), ("", str(tmp_path), str(repo.top))) == {"folder": "repo"}
     outside = str(tmp_path / "elsewhere")
-    clean = describe_source(str(repo.top), outside)
+    clean = describe_source(str(repo.top), (outside,))
     assert clean == {"url": "https://***@example.org/lib.git", "commit": commit}
     repo.write("train.py", "print('changed')\n")
-    dirty = describe_source(str(repo.top), outside)
+    dirty = describe_source(str(repo.top), (outside,))
     assert dirty["dirty"].startswith("blake3:")
-    assert describe_source(str(repo.top), outside) == dirty
+    assert describe_source(str(repo.top), (outside,)) == dirty
     repo.write("train.py", "print('changed again')\n")
-    assert describe_source(str(repo.top), outside)["dirty"] != dirty["dirty"]
-    assert describe_source(str(tmp_path / "none"), outside) == {"local": True}
+    assert describe_source(str(repo.top), (outside,))["dirty"] != dirty["dirty"]
+    assert describe_source(str(tmp_path / "none"), (outside,)) == {"local": True}
 
 
 def test_imported_code_that_no_commit_holds_is_kept(repo: GitRepo, tmp_path: Path) -> None:

@@ -104,6 +104,12 @@ def test_an_interpreter_without_a_pip_for_others_gives_the_environment_one_of_it
     assert builders.installed(built.python, environ) == {"alpha": "1.0"}
 
 
+def test_what_only_pip_is_configured_to_find_is_had(repo: GitRepo, offline: dict[str, str]) -> None:
+    told = {name: value for name, value in offline.items() if name != "UV_FIND_LINKS"}
+    built = build(repo, record({"alpha": "1.0", "beta": "0.5"}), told)
+    assert ask(built.python, "import alpha, beta; print(alpha.version)") == "1.0"
+
+
 def test_all_that_cannot_be_had_is_told_at_once(repo: GitRepo, offline: dict[str, str]) -> None:
     with pytest.raises(UnavailableError) as raised:
         build(repo, record({"alpha": "9.9", "beta": "0.5", "gamma": "1"}), offline)

@@ -56,3 +56,51 @@ def test_differences_of_the_present_environment_are_all_listed_and_strict_refuse
     assert len(repo.git("for-each-ref", "refs/experiments/").splitlines()) == 2
     same = replicate("rerun", "--env", "strict", "latest~1", cwd=repo.top, variables={"FIRST": "one", "SECOND": "two"})
     assert same.returncode == 0, same.stderr
+
+
+BACKEND = """
+import os, zipfile
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    info = "mypkg-1.dist-info"
+    with zipfile.ZipFile(os.path.join(folder, "mypkg-1-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("mypkg.pth", os.path.abspath("src") + "\\n")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: mypkg\\nVersion: 1\\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return "mypkg-1-py3-none-any.whl"
+"""
+
+
+def test_a_package_installed_in_place_is_the_checkouts_and_is_built_once(repo: GitRepo, tmp_path: Path) -> None:
+    repo.write("src/mypkg.py", "K = 1\n")
+    repo.write("backend.py", BACKEND)
+    repo.write(
+        "pyproject.toml",
+        '[project]\nname = "mypkg"\nversion = "1"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+    )
+    repo.write("train.py", "import mypkg\nprint('k:', mypkg.K)\n")
+    repo.commit()
+    python = installed_in_place(tmp_path / "there", repo.top)
+    done = replicate("start", "--", python, "train.py", cwd=repo.top)
+    assert (done.returncode, done.stdout) == (0, "k: 1\n"), done.stderr
+    repo.write("src/mypkg.py", "K = 2\n")
+    for run, builds in (("latest", 1), ("latest~1", 0)):
+        again = replicate("rerun", "--env", "recorded", run, cwd=repo.top)
+        assert (again.returncode, again.stdout.partition(": ")[2]) == (0, "identical\n"), again.stderr
+        assert again.stderr.count("building the environment") == builds
+    why = replicate("why", "latest~2", "latest", cwd=repo.top)
+    assert why.stdout == "the same\n"
+    assert repo.git("status", "--porcelain", "--untracked-files=no") == "M src/mypkg.py"
+
+
+def installed_in_place(folder: Path, top: Path) -> str:
+    """A Python with an editable install of a worktree, as installers make one; its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    (packages / "mypkg.pth").write_text(f"{top / 'src'}\n")
+    info = packages / "mypkg-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mypkg\nVersion: 1\n")
+    (info / "direct_url.json").write_text(f'{{"url": "file://{top}", "dir_info": {{"editable": true}}}}')
+    return str(folder / "bin" / "python")

@@ -26,13 +26,14 @@ def capture_environment(
     environ: Mapping[str, str],
     settings: EnvironmentSettings,
     top: str = "",
+    also: tuple[str, ...] = (),
 ) -> tuple[bytes, tuple[str, ...]]:
     """The text of `environment.toml` for a command, and in words what could not be found out.
 
-    directory: where the command runs; environ: the variables that it gets; top: of the worktree. Nothing here stops a
-    run.
+    directory: where the command runs; environ: the variables that it gets; top: of the worktree; also: other
+    folders that have its code. Nothing here stops a run.
     """
-    scene = Scene(command, directory, environ, top, settings.variables)
+    scene = Scene(command, directory, environ, top, settings.variables, also)
     document: dict[str, Any] = {}
     doubts: list[str] = []
     for kind in KINDS:

@@ -25,6 +25,8 @@ class Scene:
     top: str = ""
     variables: tuple[str, ...] = ()
     """Names of variables to record beside the usual ones."""
+    also: tuple[str, ...] = ()
+    """Other folders whose code is the worktree's: what a checkout stands for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -19,21 +19,21 @@ _MOST_BYTES: Final = 50_000_000
 _MOST_FILES: Final = 2_000
 
 
-def read_origin(path: str, top: str) -> dict[str, Any]:
+def read_origin(path: str, tops: Sequence[str]) -> dict[str, Any]:
     """What a `direct_url.json` says; empty where there is none, as for what an index gave."""
     if not os.access(path, os.F_OK):  # most have none, and asking is cheaper than a failed open
         return {}
     try:
         with open(path, "rb") as file:
             document = json.loads(file.read())
-        return _origin(document, top)
+        return _origin(document, tops)
     except OSError:
         return {}
     except (ValueError, AttributeError, TypeError):
         return {"unreadable": True}
 
 
-def _origin(document: Mapping[str, Any], top: str) -> dict[str, Any]:
+def _origin(document: Mapping[str, Any], tops: Sequence[str]) -> dict[str, Any]:
     url = str(document.get("url", ""))
     vcs, archive, folder = (document.get(key) or {} for key in ("vcs_info", "archive_info", "dir_info"))
     origin: dict[str, Any] = {}
@@ -51,14 +51,19 @@ def _origin(document: Mapping[str, Any], top: str) -> dict[str, Any]:
     if folder.get("editable"):
         origin["editable"] = True
     if url.startswith("file:") and not archive:
-        origin.update(describe_source(unquote(urlsplit(url).path), top))
+        origin.update(describe_source(unquote(urlsplit(url).path), tops))
     return origin or {"local": True}
 
 
-def describe_source(path: str, top: str) -> dict[str, Any]:
-    """The code in a folder: where in the worktree it is, or else the git state that it is in."""
-    if top and not os.path.relpath(os.path.realpath(path), os.path.realpath(top)).startswith(".."):
-        return {"folder": os.path.relpath(os.path.realpath(path), os.path.realpath(top))}
+def describe_source(path: str, tops: Sequence[str]) -> dict[str, Any]:
+    """The code in a folder: where in the worktree it is, or else the git state that it is in.
+
+    tops: the worktree, and those that stand for it.
+    """
+    for top in filter(None, tops):
+        inner = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
+        if inner != ".." and not inner.startswith("../"):
+            return {"folder": inner}
     state = source_state(path) if os.path.isdir(path) else None
     if state is None:
         return {"local": True}

@@ -16,11 +16,11 @@ from git_replicate.capture.environment.origins import describe_source, read_orig
 _EGG = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py\d.*)?")
 
 
-def capture(folders: Sequence[str], top: str = "") -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+def capture(folders: Sequence[str], tops: Sequence[str] = ()) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """Versions by normalised name, and of what was not installed from an index where it came from.
 
-    `folders` in the order of `sys.path`: of a name found twice the first counts, as for an import. `top`: the
-    worktree, within which folders are named relative to it.
+    `folders` in the order of `sys.path`: of a name found twice the first counts, as for an import. `tops`: the
+    worktree, and those that stand for it, within which folders are named relative to it.
     """
     versions: dict[str, str] = {}
     origins: dict[str, dict[str, Any]] = {}
@@ -38,9 +38,9 @@ def capture(folders: Sequence[str], top: str = "") -> tuple[dict[str, str], dict
                 continue
             own[name] = version
             if entry.endswith(".dist-info"):
-                origin = read_origin(os.path.join(folder, entry, "direct_url.json"), top)
+                origin = read_origin(os.path.join(folder, entry, "direct_url.json"), tops)
             else:
-                origin = _linked(os.path.join(folder, entry), top) if entry.endswith(".egg-link") else {}
+                origin = _linked(os.path.join(folder, entry), tops) if entry.endswith(".egg-link") else {}
             if origin:
                 origins[name] = origin
         versions.update(own)
@@ -75,11 +75,11 @@ def _metadata_version(path: str) -> str:
     return found[1] if found else ""
 
 
-def _linked(path: str, top: str) -> dict[str, Any]:
+def _linked(path: str, tops: Sequence[str]) -> dict[str, Any]:
     """What an `egg-link`, the old form of an editable install, points to."""
     try:
         with open(path, "rb") as file:
             source = os.fsdecode(file.readline(4_096).strip())
     except OSError:
         source = ""
-    return {"editable": True, **(describe_source(source, top) if os.path.isabs(source) else {})}
+    return {"editable": True, **(describe_source(source, tops) if os.path.isabs(source) else {})}

@@ -31,7 +31,7 @@ def capture(scene: Scene) -> Facts:
         doubt = f"the environment of {scene.command[0]!r} could not be read: {executable} could not be run"
         return Facts({}, (*doubts, doubt))
     folders = python.package_folders(found, scene.directory, scene.environ)
-    versions, origins = packages.capture(folders, scene.top)
+    versions, origins = packages.capture(folders, (scene.top, *scene.also))
     addresses = indexes.capture(scene.environ, found.prefix, scene.top)
     document: dict[str, Any] = {
         "python": found.version,

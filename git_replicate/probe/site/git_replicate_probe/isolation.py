@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 def install(probe: Probe) -> None:
     """Map what is there already; nothing else is imported yet."""
     told = probe.settings["isolation"]
-    origin, target = os.path.realpath(told["from"]), os.path.realpath(told["to"])
+    target = os.path.realpath(told["to"])
     try:
-        sys.path[:] = [str(_map_path(path, origin, target)) for path in sys.path]
-        _map_finders(origin, target)
+        for origin in map(os.path.realpath, told["from"]):
+            sys.path[:] = [str(_map_path(path, origin, target)) for path in sys.path]
+            _map_finders(origin, target)
         sys.path_importer_cache.clear()
     except (OSError, ValueError) as error:
         os.write(2, f"git replicate: imports are not turned to the checkout: {error}\n".encode("utf-8", "replace"))
