@@ -10,10 +10,10 @@ from git_replicate.core.strategies import GRID, MANUAL, RANDOM
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from git_replicate.commands.context import Context
-    from git_replicate.core.sweep import Objective, Sweep
+    from git_replicate.core.sweep import Objective, Planned, Sweep
 
 
 def new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
@@ -144,3 +144,19 @@ def slots(options: argparse.Namespace) -> list[dict[str, str]]:
         if not all(devices) or len(set(devices)) < len(devices):
             raise UsageError(f"--gpus {options.gpus}: not a list of GPUs, each once", "try: --gpus 0,1")
     return [{"CUDA_VISIBLE_DEVICES": devices[n % len(devices)]} for n in range(options.jobs or len(devices))]
+
+
+def show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int:
+    """The runs that would be done, as a table."""
+    from git_replicate.core.table import Table
+    from git_replicate.render import text
+
+    names = list(sweep.space.dimensions)
+    seed = ("seed",) if sweep.seeds else ()
+    columns = ("trial", *(f"params.{name}" for name in names), *seed)
+    rows = tuple(
+        (planned.trial, *(planned.point[name] for name in names), *((planned.seed,) if seed else ()))
+        for planned in missing
+    )
+    context.console.answer(text.render(Table(columns, rows), width=context.console.width), page=True)
+    return 0

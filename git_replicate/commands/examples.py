@@ -19,6 +19,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate sweep -p lr=0.1,0.01 -p depth=1..4 -j 2 -- python train.py --lr {lr} --depth {depth}",
         "git replicate sweep -p lr=1e-5..1e-1:log --random 20 --seeds 3 -- python train.py --lr {lr} --seed {seed}",
         "git replicate sweep --resume latest",
+        "git replicate sweep --submit -j 8 -p lr=0.1,0.01 --seeds 5 -- python train.py --lr {lr} --seed {seed}",
     ),
     "log": (
         "git replicate log -n 20",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from git_replicate.commands import _reading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from git_replicate.commands.context import Context
     from git_replicate.execution.progress import RunElsewhere
     from git_replicate.execution.recover import LiveRun
@@ -39,7 +41,9 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         return 0
     if not facts:
         console.say("no live runs")
-    for each in facts:
+    for line in _queued_lines(waiting):
+        console.answer(line)
+    for each in facts[len(waiting) :]:
         _print(each, context)
     lost = [row for row in rows if row["id"] not in here and row["status"] == "lost"]
     for row in lost:
@@ -65,6 +69,27 @@ def _print(facts: dict[str, Any], context: Context) -> None:
         context.console.answer(f"    {'  '.join(values)}")
     if facts.get("last_line"):
         context.console.answer(f"    {context.console.style(facts['last_line'][:200], 'dim')}")
+
+
+def _queued_lines(waiting: Sequence[Waiting]) -> Iterator[str]:
+    """A line a queued run; those of a sweep are one line for each reason to wait."""
+    from git_replicate.execution.ticket import read_asked
+
+    alike: dict[tuple[str, str], list[Waiting]] = {}
+    for item in waiting:
+        several = item.run.handed.array
+        key = item.run.ticket.folder if several else item.run.name
+        alike.setdefault((key, item.words), []).append(item)
+    for items in alike.values():
+        first = items[0]
+        why = f" ({first.words})" if first.words else ""
+        age = _queued(first)["age"]
+        if not first.run.handed.array:
+            yield f"{first.run.name}  queued  {age}  {first.job}{why}"
+            continue
+        sweep, asked = first.run.record.sweep.get("id", ""), sum(1 for _ in read_asked(first.run.ticket))
+        job = f"{first.run.handed.scheduler} job {first.run.task.job}"
+        yield f"sweep {sweep}  {len(items)} of {asked} runs queued  {age}  {job}{why}"
 
 
 def _is_over(item: Waiting) -> bool:

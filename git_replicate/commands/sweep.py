@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from git_replicate.commands.context import Context
     from git_replicate.core.record import Record
-    from git_replicate.core.sweep import Planned, Sweep
+    from git_replicate.core.sweep import Planned
     from git_replicate.execution.engine import Engine
     from git_replicate.execution.search import Curve, Search
     from git_replicate.execution.sweep import Job, Known, Source
@@ -44,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-j", "--jobs", metavar="N", type=_positive, help="so many runs at the same time (default: 1, or one a GPU)")
     add("--gpus", metavar="LIST", default="", help="give each of these GPUs to one run at a time: 0,1 or all")
     add("-i", "--interactive", action="store_true", help="propose each point, show the results, take changes")
+    add("--engine", metavar="ENGINE", default="local", help="local, dask://HOST:PORT, dask:FILE, slurm, pbs, lsf, ...")
+    add("--submit", action="store_true", help="hand the runs to the batch scheduler as an array of jobs, and return")
+    add("--submit-option", metavar="OPTION", action="append", default=[], help="an option of the scheduler; repeatable")
     add("--resume", metavar="SWEEP", help="do what is missing of a sweep, and again what failed")
     add("--timeout", metavar="TIME", type=_time, default=0.0, help="end a run that takes longer: 90, 90s, 20m, 2h")
     add("--stop-after", metavar="N", type=_positive, default=0, help="begin no run once N have failed")
@@ -85,23 +88,26 @@ def _seed_number(text: str) -> int:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
-    from git_replicate.commands._sweeping import slots
-    from git_replicate.execution.engine import LocalEngine
+    from git_replicate.commands._engines import check_options, engine_of, submit_sweep
+    from git_replicate.commands._sweeping import show_plan
     from git_replicate.execution.jobs import RUN_VARIABLE
     from git_replicate.execution.sweep import Listed
 
     if os.environ.get(RUN_VARIABLE):
         raise UserError("a sweep cannot begin within a run", f"env -u {RUN_VARIABLE} git replicate sweep ...")
+    check_options(options)
     job, known = _resumed(options, context) if options.resume else (_new_job(options, context), None)
     if options.interactive and not sys.stdin.isatty():
         raise UserError("-i asks, and standard input is not a terminal", "without -i: the points by options")
-    with LocalEngine(slots(options)) as engine:
+    if options.submit:
+        return submit_sweep(options, context, job, known)
+    with engine_of(options, context, job, known) as engine:
         if options.interactive:
             return _choose(options, context, job, known, engine)
         if job.sweep.planned:
             missing, begun, there = _missing(options, context, job, known, engine)
             if options.dry_run:
-                return _show_plan(context, job.sweep, missing)
+                return show_plan(context, job.sweep, missing)
             return _carry_out(options, context, job, known, engine, Listed(missing), begun, len(missing), there)
         if job.sweep.strategy == MANUAL:
             raise UsageError("the points of this sweep were chosen by hand", f"add -i: --resume {job.sweep.id} -i")
@@ -109,7 +115,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
             raise UsageError("how many points?", f"--resume {job.sweep.id} --trials 30, or -i")
         search, there = _search(context, job, known, job.sweep.trials)
         if options.dry_run:
-            return _show_plan(context, job.sweep, list(search.first(job.sweep.trials)))
+            return show_plan(context, job.sweep, list(search.first(job.sweep.trials)))
         return _carry_out(options, context, job, known, engine, search, (), search.left, there)
 
 
@@ -127,14 +133,14 @@ def _choose(options: argparse.Namespace, context: Context, job: Job, known: Know
 
 def _new_job(options: argparse.Namespace, context: Context) -> Job:
     """A new sweep of the code as it is now; `UserError` if what it asks for cannot reach the program."""
+    from git_replicate.commands._engines import place_of
     from git_replicate.commands._sweeping import new_sweep
     from git_replicate.execution.delivery import check_params, with_seed
-    from git_replicate.execution.prepare import Place
     from git_replicate.execution.sweep import Job, earlier_run, take_code
 
     sweep = new_sweep(options, context)
     console, layout = context.console, context.repository.layout
-    code = take_code(Place(context.writer, context.config, context.settings, console.say, console.warn))
+    code = take_code(place_of(context))
     check_params(sweep, context.repository, code, context.settings)
     given = sweep.command
     sweep = with_seed(sweep, context.repository, code, earlier_run(context.index, given), layout.prefix)
@@ -171,30 +177,19 @@ def _missing(
 ) -> tuple[list[Planned], list[Planned], int]:
     """The runs still to be done, those that somebody began, and how many there are already."""
     from git_replicate.execution.sweep import alike, key_of
+    from git_replicate.execution.ticket import queued_runs
 
     plan = list(job.sweep.plan())
     if known is None:
-        there = {} if options.repeat else alike(context.index, job, engine, plan)
+        there = {} if options.repeat or options.engine != "local" else alike(context.index, job, engine, plan)
         return [planned for planned in plan if key_of(planned) not in there], [], len(there)
     ended, running = known.ended(), known.running()
     left = [planned for planned in plan if key_of(planned) not in ended]
-    begun = [planned for planned in left if key_of(planned) in running]
+    waiting = {run.record.id for run in queued_runs(context.repository)}
+    if waits := [record for record in running.values() if record.id in waiting]:
+        context.console.say(f"{len(waits)} runs wait for their jobs: git replicate status")
+    begun = [planned for planned in left if key_of(planned) in running and running[key_of(planned)] not in waits]
     return [planned for planned in left if key_of(planned) not in running], begun, len(plan) - len(left)
-
-
-def _show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int:
-    from git_replicate.core.table import Table
-    from git_replicate.render import text
-
-    names = list(sweep.space.dimensions)
-    seed = ("seed",) if sweep.seeds else ()
-    columns = ("trial", *(f"params.{name}" for name in names), *seed)
-    rows = tuple(
-        (planned.trial, *(planned.point[name] for name in names), *((planned.seed,) if seed else ()))
-        for planned in missing
-    )
-    context.console.answer(text.render(Table(columns, rows), width=context.console.width), page=True)
-    return 0
 
 
 def _search(context: Context, job: Job, known: Known | None, trials: int) -> tuple[Search, int]:

@@ -70,6 +70,11 @@ class Furnished:
     site: Site
     links: Sequence[str]
 
+    def anew(self, request: Request) -> Furnished:
+        """The same checkout for another request of the same code."""
+        site, links = furnish(self.held, self.place, request, os.environ, self.site.code)
+        return replace(self, site=site, links=links)
+
 
 @contextlib.contextmanager
 def in_checkout(place: Place, request: Request, code: Code, prefix: str, name: str = "") -> Iterator[Furnished]:

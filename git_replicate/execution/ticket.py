@@ -74,6 +74,8 @@ class Asked:
     run: str
     request: Request
     prefix: str = ""
+    timeout: float = 0.0
+    """Seconds; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,14 @@ class QueuedRun:
     @property
     def task(self) -> Task:
         return Task(self.handed.job, str(self.number) if self.handed.array else "", self.handed.cluster)
+
+
+def free_name(layout: Layout, name: str) -> str:
+    """A name for a ticket of many runs: their common name, and a number that no ticket has."""
+    number = 0
+    while os.path.exists(os.path.join(_root(layout), f"{name}.{number}")):
+        number += 1
+    return f"{name}.{number}"
 
 
 def make_ticket(layout: Layout, name: str, asked: Sequence[Asked]) -> Ticket:
@@ -159,7 +169,7 @@ def _asked(table: dict[str, Any]) -> Asked:
         k: tuple(v) if isinstance(v, list) else v for k, v in table["request"].items() if k in known
     }
     values["params"] = tuple((str(name), value) for name, value in values.get("params", ()))
-    return Asked(str(table["run"]), Request(**values), str(table.get("prefix", "")))
+    return Asked(str(table["run"]), Request(**values), str(table.get("prefix", "")), float(table.get("timeout", 0)))
 
 
 def read_handed(ticket: Ticket) -> Handed:

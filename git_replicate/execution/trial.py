@@ -178,11 +178,11 @@ def _run(bench: _Bench, task: Task) -> Record:
     bench.used = True
     site, links = furnish(held, bench.inner, request, os.environ, task.code)
     site = replace(site, sweep=task.sweep)
-    guard = Guard(task.timeout, _pruned(task.pruning), told=interrupted)
+    guard = Guard(task.timeout, pruned_by(task.pruning), told=interrupted)
     return run_at(site, request, bench.inner, held, links, guard=guard, batch=True).record
 
 
-def _pruned(pruning: Pruning | None) -> Callable[[Spool], str] | None:
+def pruned_by(pruning: Pruning | None) -> Callable[[Spool], str] | None:
     """What a guard asks about the curves of a run."""
     if pruning is None or not pruning.curves:
         return None

@@ -314,3 +314,57 @@ def test_no_answer_from_the_scheduler_ends_no_run(queue: GitRepo, tmp_path: Path
     assert "does not say how it stands" in replicate("status", cwd=queue.top, variables=variables).stdout
     replicate("recover", cwd=queue.top, variables=variables)
     assert record(queue, name)["status"] == "queued"
+
+
+def test_a_submitted_sweep_is_an_array_whose_tasks_need_nobody(cluster: Slurm, queue: GitRepo) -> None:
+    queue.write("train.py", "import sys\nprint('y:', 2 * int(sys.argv[1]))\nsys.exit(int(sys.argv[1]) == 3)\n")
+    words = ["--submit-option=--hold", "-p", "x=1..4", "--", PYTHON, "train.py", "{x}"]
+    done = replicate("sweep", "--submit", "-j", "2", *words, cwd=queue.top)
+    assert done.returncode == 0, done.stderr
+    sweep = done.stdout.strip()
+    refs = queue.git("for-each-ref", "--format=%(refname)", "refs/experiments").split()
+    names = [ref.removeprefix("refs/experiments/") for ref in refs]
+    assert {record(queue, name)["status"] for name in names} == {"queued"}
+    job = done.stderr.split()[-1]
+    assert done.stderr == f"sweep {sweep}: 4 runs queued as job {job}\n"
+    assert cluster.ask("squeue", "-h", "-o", "%i") == f"{job}_[0-3%2]"
+    status = replicate("status", cwd=queue.top).stdout
+    assert f"sweep {sweep}  4 of 4 runs queued" in status
+    # Neither the sweep's own command nor another resumption does what its jobs will do.
+    resumed = replicate("sweep", "--resume", sweep, cwd=queue.top)
+    assert "4 runs wait for their jobs" in resumed.stderr
+    queue.write("train.py", "raise SystemExit('edited')\n")
+    cluster.ask("scontrol", "release", job)
+    cluster.wait(job)
+    found = [record(queue, name) for name in names]
+    assert sorted((item["params"]["x"], item["metrics"]["y"], item["status"]) for item in found) == [
+        (1, 2, "finished"), (2, 4, "finished"), (3, 6, "failed"), (4, 8, "finished"),
+    ]  # fmt: skip
+    assert sorted(item["scheduler"]["task"] for item in found) == ["0", "1", "2", "3"]
+    again = replicate("sweep", "--submit", "--resume", sweep, cwd=queue.top)
+    assert again.stderr.startswith(f"sweep {sweep}: 1 runs queued as job "), again.stderr
+    assert again.stderr.endswith(", 3 there already\n")
+    cluster.wait(again.stderr.split("as job ")[1].split(",")[0])
+
+
+def test_a_sweep_runs_on_workers_that_slurm_starts(cluster: Slurm, queue: GitRepo) -> None:
+    pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue here: pip install 'git-replicate[dask]'")
+    queue.write("train.py", "import sys\nprint('y:', 2 * int(sys.argv[1]))\n")
+    words = ["sweep", "--engine", "slurm", "-j", "2", "-p", "x=1..4", "--", PYTHON, "train.py", "{x}"]
+    done = replicate(*words, cwd=queue.top)
+    assert done.returncode == 0, done.stderr
+    refs = queue.git("for-each-ref", "--format=%(refname)", "refs/experiments").split()
+    found = [tomli.loads(queue.git("show", f"{ref}:.replicate/run.toml")) for ref in refs]
+    assert sorted(item["metrics"]["y"] for item in found) == [2, 4, 6, 8]
+    assert {item["scheduler"]["cluster"] for item in found} == {"testing"}
+    wait_for(lambda: not cluster.ask("squeue", "-h"), "the workers to go")
+
+
+def test_workers_that_slurm_refuses_are_said_and_nothing_is_queued(cluster: Slurm, queue: GitRepo) -> None:
+    pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue here: pip install 'git-replicate[dask]'")
+    queue.write("replicate.toml", '[submit]\noptions = ["--partition=none"]\n')
+    done = replicate("sweep", "--engine", "slurm", "--seeds", "2", "--", PYTHON, "train.py", cwd=queue.top)
+    assert done.returncode == 1
+    assert "the workers' jobs were not taken: sbatch: error: invalid partition specified: none" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert queue.git("for-each-ref", "refs/experiments") == ""

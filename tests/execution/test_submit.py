@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_command_is_said_now_unless_its_setup_may_bring_it(
     assert lines[4:8] == [
         "#SBATCH -p gpu", "# written by git replicate", "module load nosuch", "cd -- /elsewhere || exit 125",
     ]  # fmt: skip
-    assert lines[8].endswith(f" start --queued {done.stdout.strip()}")
+    assert lines[8].endswith(f' start --queued "{done.stdout.strip()}"')
 
 
 @pytest.mark.parametrize("option", ["--array=1-3", "-a1-3", "--arr 0-9"])
@@ -82,7 +82,7 @@ def test_an_array_is_not_one_run(repo: GitRepo, tmp_path: Path, option: str) -> 
     words = ["--submit-option", option] if not option.startswith("-") else [f"--submit-option={option}"]
     done = replicate("start", "--submit", *words, "--", "sh", cwd=repo.top, variables=programs(tmp_path / "bin"))
     assert (done.returncode, queue(repo)) == (125, [])
-    assert done.stderr.startswith(f"git replicate: '{option}' asks for many jobs, and this is one run\n")
+    assert done.stderr.startswith(f"git replicate: '{option}' asks for many jobs of one run\n")
 
 
 def test_a_scheduler_that_refuses_is_quoted_and_leaves_nothing(repo: GitRepo, tmp_path: Path) -> None:

@@ -88,6 +88,10 @@ class Kind(Protocol):
         """Hand a script over; `RefusedError` with the scheduler's words if it is not taken."""
         ...
 
+    def largest_array(self, environ: Mapping[str, str]) -> int:
+        """How many tasks an array may have at most."""
+        ...
+
     def cluster(self, environ: Mapping[str, str]) -> str:
         """The name of the cluster whose jobs we can ask about; empty if it has none, or does not answer."""
         ...

@@ -50,9 +50,19 @@ def submit(path: str, options: Sequence[str], environ: Mapping[str, str]) -> Tas
     return Task(job, cluster=named or cluster(environ))
 
 
+def largest_array(environ: Mapping[str, str]) -> int:
+    """Slurm's own default where it does not say; the numbers of tasks are below MaxArraySize."""
+    text = _setting("MaxArraySize", environ)
+    return max(int(text), 1) if text.isdigit() else 1001
+
+
 def cluster(environ: Mapping[str, str]) -> str:
+    return _setting("ClusterName", environ)
+
+
+def _setting(name: str, environ: Mapping[str, str]) -> str:
     done = ask(["scontrol", "show", "config"], environ)
-    found = re.search(r"^ClusterName\s*=\s*(\S+)", done.stdout, re.MULTILINE)
+    found = re.search(rf"^{name}\s*=\s*(\S+)", done.stdout, re.MULTILINE)
     return found[1] if found and done.returncode == 0 else ""
 
 

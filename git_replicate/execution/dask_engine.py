@@ -1,0 +1,175 @@
+"""Dask's workers as an engine: a scheduler that runs already, or workers that a batch scheduler starts for a sweep.
+
+    dask://host:port        a scheduler's address; tcp:// and tls:// are understood as well
+    dask:scheduler.json     the file that `dask scheduler --scheduler-file` writes
+    slurm, pbs, lsf, ...    workers as jobs, through dask-jobqueue, with the options and set-up of `[submit]`
+
+`distributed` and `dask-jobqueue` are extras, imported only here. Not handled: authentication other than by Dask's own
+configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from git_replicate.core.errors import UserError
+from git_replicate.core.settings import SubmitSettings
+from git_replicate.execution.errand import interrupt_all
+
+JOBQUEUE: Final[Mapping[str, str]] = {
+    "slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster", "oar": "OARCluster",
+    "htcondor": "HTCondorCluster", "moab": "MoabCluster",
+}  # fmt: skip
+_INSTALL: Final = "pip install 'git-replicate[dask]'"
+_CONNECT_SECONDS: Final = 20
+_SUBMIT_SECONDS: Final = 120.0
+_LOOK_SECONDS: Final = 0.05
+_WORKERS: Final = 8
+"""Jobs with workers, where nobody says how many runs are to be done at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Dask as a standard executor, and what that interface has no words for."""
+
+    executor: Executor
+    client: Any
+    most: int
+    """Runs at the same time; 0: as many as there are workers' threads."""
+
+    def slots(self) -> int:
+        threads = int(sum(self.client.nthreads().values()))
+        return min(threads, self.most) if self.most else threads
+
+    def interrupt(self, number: int) -> None:
+        self.client.run(interrupt_all, number, on_error="ignore")
+
+
+def is_engine(name: str) -> bool:
+    return name in JOBQUEUE or name.startswith(("dask:", "tcp://", "tls://"))
+
+
+@contextlib.contextmanager
+def connected(name: str, most: int, runs: int, settings: SubmitSettings, log: str) -> Iterator[Connection]:
+    """An engine of this name for as long as the block lasts; `UserError` if it cannot be reached or is not installed.
+
+    most: runs at the same time, 0: any; runs: how many there are to be; log: folder for what workers' jobs print.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise UserError(f"--engine {name} needs Dask, which is not installed here", _INSTALL) from error
+    for logger in ("asyncio", "tornado.application", "distributed"):  # they print what is raised or shown anyway
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        if name in JOBQUEUE:
+            answers: list[str] = []
+            cluster = _jobqueue(name, settings, log, answers)
+            stack.callback(_close, cluster, answers)
+            _start_workers(cluster, max(min(most or _WORKERS, runs), 1), answers)
+            target: dict[str, Any] = {"address": cluster}
+        elif name.startswith("dask:") and not name.startswith("dask://"):
+            target = {"scheduler_file": name.removeprefix("dask:")}
+            if not os.path.exists(target["scheduler_file"]):
+                raise UserError(f"--engine {name}: there is no such file", "dask scheduler --scheduler-file FILE")
+        else:
+            target = {"address": name.replace("dask://", "tcp://", 1)}
+        try:
+            make: Any = distributed.Client
+            client = stack.enter_context(make(**target, timeout=_CONNECT_SECONDS, set_as_default=False))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UserError(
+                f"--engine {name}: no Dask scheduler answers ({error})", "dask scheduler; dask worker ADDRESS"
+            ) from error
+        yield Connection(client.get_executor(pure=False), client, most)
+
+
+def _jobqueue(name: str, settings: SubmitSettings, log: str, answers: list[str]) -> Any:
+    """A cluster whose workers are jobs of a batch scheduler, one run at a time each.
+
+    answers: gets what the scheduler says to each job, "" if it takes it.
+    """
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise UserError(f"--engine {name} needs dask-jobqueue, which is not installed here", _INSTALL) from error
+    kind = getattr(dask_jobqueue, JOBQUEUE[name])
+    os.makedirs(log, exist_ok=True)
+    where: dict[str, Any] = {"log_directory": log}
+    options = list(settings.options)
+    if name == "slurm":  # where dask-jobqueue names the log itself, its path may have no space
+        where = {}
+        options.insert(0, f"--output={shlex.quote(log.replace('%', '%%') + '/worker-%j.log')}")
+    return kind(
+        cores=1,
+        processes=1,
+        memory="1 GB",  # of no meaning: what a run needs is for the options to say
+        job_directives_skip=["--mem"],
+        job_extra_directives=options,
+        job_script_prologue=[*settings.setup, *_importable()],
+        worker_extra_args=["--memory-limit", "0", "--no-nanny"],
+        python=sys.executable,
+        job_cls=_answering(kind.job_cls, answers),
+        scheduler_options={"dashboard_address": ":0"},
+        **where,
+        local_directory=os.environ.get("TMPDIR", "/tmp"),
+    )
+
+
+def _answering(job: Any, answers: list[str]) -> Any:
+    """A kind of job that also notes what comes of its submission: dask-jobqueue itself tells nobody."""
+
+    async def submit_job(self: Any, script: str) -> Any:
+        try:
+            found = await job._submit_job(self, script)
+        except RuntimeError as error:
+            answers.append(str(error))
+            raise
+        answers.append("")
+        return found
+
+    return type(job.__name__, (job,), {"_submit_job": submit_job})
+
+
+def _start_workers(cluster: Any, count: int, answers: list[str]) -> None:
+    """Submit the workers' jobs; `UserError` with the scheduler's words if it takes none of them."""
+    cluster.scale(jobs=count)
+    deadline = time.monotonic() + _SUBMIT_SECONDS
+    while "" not in answers and len(answers) < count:
+        if time.monotonic() > deadline:
+            raise UserError("the scheduler does not say whether it takes the workers' jobs", "is it up? try: squeue")
+        time.sleep(_LOOK_SECONDS)
+    if "" not in answers:
+        said = answers[0].partition("stderr:")[2] or answers[0]
+        words = "; ".join(line.strip() for line in said.splitlines() if line.strip())
+        raise UserError(f"the workers' jobs were not taken: {words}", "mend [submit] in replicate.toml")
+
+
+def _close(cluster: Any, answers: Sequence[str]) -> None:
+    """Let the workers go."""
+    try:
+        cluster.close()
+    except AssertionError:  # Dask's own, of workers that never came to be
+        if "" in answers:
+            raise
+
+
+def _importable() -> list[str]:
+    """The line by which a worker finds this package, if it is not installed for the interpreter."""
+    import importlib.metadata
+
+    try:
+        importlib.metadata.distribution("git-replicate")
+    except importlib.metadata.PackageNotFoundError:
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        return [f'export PYTHONPATH={shlex.quote(package)}"${{PYTHONPATH:+:$PYTHONPATH}}"']
+    return []

@@ -1,0 +1,208 @@
+"""One queued run, carried out by a process that may be on another machine: all that it needs is in the errand.
+
+Where the repository is there under the same path, the run takes place in it as everywhere else. Where it is not, the
+worker has a repository of its own, filled from what the errand carries - a pack of the snapshot, asked for once - and
+its answer carries back what the run added. An errand that is done twice, for its first worker died, goes on with the
+same run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from git_replicate.core.errors import ReplicateError
+from git_replicate.core.names import RUNS_PREFIX
+from git_replicate.core.record import Record, Status
+from git_replicate.core.settings import Settings
+from git_replicate.execution.conclude import conclude_run, outcome_of
+from git_replicate.execution.engine import LocalEngine
+from git_replicate.execution.guard import Guard
+from git_replicate.execution.prepare import Place
+from git_replicate.execution.queued import carry_out, find_queued
+from git_replicate.execution.search import Pruning
+from git_replicate.execution.spool import Spool, list_spools, spool_root
+from git_replicate.execution.ticket import Asked
+from git_replicate.execution.trial import Ended, pruned_by
+from git_replicate.execution.worker import interrupted
+from git_replicate.git.config import read_config
+from git_replicate.git.opening import find_layout, repository_at
+from git_replicate.git.parcel import let_end_at, make_shallow, pack_added, unpack
+from git_replicate.git.repository import Layout, Oid, RefUpdate, Repository
+from git_replicate.store import blobs
+from git_replicate.store.store import read_run, start_of
+
+_LOOK_SECONDS = 0.2
+MOST_CARRIED = 1_000_000_000
+"""Bytes of one run's big outputs that an answer carries; what does not fit stays with the worker, and that is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A queued run to be carried out."""
+
+    asked: Asked
+    top: str
+    """Of the worktree, where it was queued."""
+    commit: Oid
+    """The run's commit then."""
+    snapshot: Oid
+    object_format: str
+    identity: tuple[str, str]
+    added: bytes = b""
+    """What the run's commit adds to the snapshot; a small pack, sent with every errand."""
+    pruning: Pruning | None = None
+    pack: bytes = b""
+    """The snapshot with its files and without its history, for a worker that has asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of an errand."""
+
+    ended: Ended
+    wants_pack: bool = False
+    commit: str = ""
+    """The run's newest commit in the worker's own repository, and what it adds; empty where that is ours as well."""
+    pack: bytes = b""
+    large: Mapping[str, bytes] = field(default_factory=dict)
+    """Big outputs that are in no commit, by sha256."""
+
+
+_own: dict[str, Layout] = {}
+"""This process's own repository, by object format."""
+_threads = threading.local()
+_engines: list[LocalEngine] = []
+
+
+def carry(errand: Errand) -> Answer:
+    """Do an errand from any thread of any process: a run needs a process of its own, for its signals and its output."""
+    engine: LocalEngine | None = getattr(_threads, "engine", None)
+    if engine is None:
+        engine = _threads.engine = LocalEngine([{}])
+        _engines.append(engine)
+    answer: Answer = engine.submit(do_errand, errand).result()
+    return answer
+
+
+def interrupt_all(number: int) -> None:
+    """Send a signal to every run that this process has under way."""
+    for engine in _engines:
+        engine.interrupt(number)
+
+
+def do_errand(errand: Errand) -> Answer:
+    """Do an errand in this process, which does nothing else meanwhile."""
+    warnings: list[str] = []
+    try:
+        shared = _shared(errand)
+        layout = shared or _filled(errand)
+        if layout is None:
+            return Answer(Ended(None), wants_pack=True)
+        repo = repository_at(layout)
+        place = Place(repo, read_config(layout), Settings(), _silent, warnings.append)
+        record = _carried_out(errand, place)
+        answer = Answer(Ended(record, tuple(dict.fromkeys(warnings))))
+        return answer if shared else _brought_back(errand, repo, answer)
+    except (ReplicateError, OSError) as error:
+        hint = error.hint if isinstance(error, ReplicateError) else "df -h . /tmp"
+        return Answer(Ended(None, tuple(warnings), problem=f"{error} (on {os.uname().nodename})", hint=hint))
+
+
+def _silent(line: str) -> None:
+    """What a run would say of itself is said by whoever sent the errand."""
+
+
+def _shared(errand: Errand) -> Layout | None:
+    """The very repository in which the run was queued, if it is here."""
+    if not os.path.isdir(errand.top):
+        return None
+    try:
+        layout = find_layout(errand.top)
+        repo = repository_at(layout, backend="plumbing")
+        tip = repo.read_ref(RUNS_PREFIX + errand.asked.run)
+        own = tip is not None and repo.exists(errand.commit) and start_of(repo, tip) == start_of(repo, errand.commit)
+    except ReplicateError:
+        return None
+    return layout if own else None
+
+
+def _filled(errand: Errand) -> Layout | None:
+    """Our own repository with the run in it; None if that needs the pack."""
+    layout = _own.get(errand.object_format)
+    if layout is None:
+        folder = tempfile.mkdtemp(prefix="git-replicate-worker-")
+        layout = make_shallow(
+            os.path.join(folder, "repository"), errand.object_format, errand.snapshot, errand.identity
+        )
+        _own[errand.object_format] = layout
+    repo = repository_at(layout)
+    if not repo.exists(errand.snapshot):
+        if not errand.pack:
+            return None
+        let_end_at(layout, errand.snapshot)
+        unpack(layout, errand.pack)
+    if not repo.exists(errand.commit):
+        unpack(layout, errand.added)
+    repo = repository_at(layout)
+    if repo.read_ref(RUNS_PREFIX + errand.asked.run) is None:
+        repo.move_refs([RefUpdate(RUNS_PREFIX + errand.asked.run, None, errand.commit)], "a run to be carried out")
+    return layout
+
+
+@atexit.register
+def _leave() -> None:
+    """Let our own repositories go, unless one holds a run whose end is not stored."""
+    for layout in _own.values():
+        if not list_spools(spool_root(layout.common_dir)):
+            shutil.rmtree(os.path.dirname(layout.top or layout.git_dir), ignore_errors=True)
+
+
+def _carried_out(errand: Errand, place: Place) -> Record:
+    found = find_queued(errand.asked, place)
+    if found.record.status is not Status.QUEUED:
+        _let_end(place.repository, found.record)
+        found = find_queued(errand.asked, place)
+        if found.record.status in (Status.FINISHED, Status.FAILED, Status.PRUNED):
+            return found.record
+    guard = Guard(errand.asked.timeout, pruned_by(errand.pruning), told=interrupted)
+    return carry_out(errand.asked, found, place, check=lambda record: None, guard=guard).record
+
+
+def _let_end(repo: Repository, record: Record) -> None:
+    """Wait for what an earlier worker of this machine left running, and store how that ended."""
+    spool = Spool(os.path.join(spool_root(repo.layout.common_dir), record.id))
+    while os.path.isdir(spool.folder) and spool.alive() in ("recorder", "holder", "command"):
+        time.sleep(_LOOK_SECONDS)
+    if os.path.isdir(spool.folder) and (outcome := outcome_of(spool)) is not None:
+        conclude_run(repo, spool, outcome=outcome)
+
+
+def _brought_back(errand: Errand, repo: Repository, answer: Answer) -> Answer:
+    """The answer with all that the run added to our own repository."""
+    record = answer.ended.record
+    assert record is not None
+    tip = read_run(repo, RUNS_PREFIX + errand.asked.run).commit
+    large: dict[str, bytes] = {}
+    left: list[str] = []
+    room = MOST_CARRIED
+    for path, output in record.outputs.items():
+        if output.kept != "store":
+            continue
+        digest = output.hash.partition(":")[2]
+        file = blobs.path_of(blobs.default_store(repo.layout.common_dir), digest)
+        if output.bytes > room:
+            left.append(f"{path} ({output.bytes:,} bytes) stays on {os.uname().nodename}: {file}")
+            continue
+        with contextlib.suppress(OSError), open(file, "rb") as opened:
+            large[digest] = opened.read()
+            room -= output.bytes
+    ended = replace(answer.ended, warnings=(*answer.ended.warnings, *left))
+    return Answer(ended, commit=tip, pack=pack_added(repo.layout, tip, errand.commit), large=large)

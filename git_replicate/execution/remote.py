@@ -1,0 +1,161 @@
+"""Any `Executor` as the engine of a sweep: its runs are queued here, and carried out wherever it has workers.
+
+Each run that is submitted exists as `queued` first, so that whoever carries it out twice goes on with one run. What
+comes back from a worker that has a repository of its own is taken over into ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from git_replicate.core.errors import GitError, ReplicateError, StorageError
+from git_replicate.core.names import RUNS_PREFIX, new_run_id
+from git_replicate.core.record import Record
+from git_replicate.core.sweep import planned_of
+from git_replicate.execution.engine import WorkerDiedError
+from git_replicate.execution.errand import Answer, Errand, carry
+from git_replicate.execution.prepare import Place
+from git_replicate.execution.rerun import Furnished, in_checkout
+from git_replicate.execution.submit import enqueue
+from git_replicate.execution.ticket import Asked
+from git_replicate.execution.trial import Ended, Task
+from git_replicate.git.parcel import pack_added, pack_alone, unpack
+from git_replicate.git.repository import Oid, Repository
+from git_replicate.store import blobs
+from git_replicate.store.adopt import adopt
+
+_MOST_THREADS = 1000
+
+
+class RemoteEngine:
+    """Carries out the runs of one sweep by an executor.
+
+    slots: how many runs it has workers for, asked again and again. interrupt: sends a signal to all that run.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        executor: Executor,
+        slots: Callable[[], int],
+        interrupt: Callable[[int], None],
+        begun: Iterable[Record] = (),
+    ) -> None:
+        """begun: runs of the sweep that exist and have not ended."""
+        self._place = place
+        self._executor = executor
+        self._slots = slots
+        self._interrupt = interrupt
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="errand")
+        self._stack = contextlib.ExitStack()
+        self._there: Furnished | None = None
+        self._errands: dict[str, Errand] = {}
+        self._packs: dict[Oid, bytes] = {}
+        self._packing = threading.Lock()
+        self._begun = {_key(record.sweep, record.seeds.run): record for record in begun}
+
+    @property
+    def slots(self) -> int:
+        return max(min(self._slots(), _MOST_THREADS), 1)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        """Have a run carried out, whichever of a sweep's functions is named: doing it again goes on with it."""
+        (task,) = arguments
+        return self._threads.submit(self._carried_out, replace(self._errand(task), pruning=task.pruning))
+
+    def interrupt(self, number: int) -> None:
+        self._interrupt(number)
+
+    def close(self) -> None:
+        """Once all runs have ended."""
+        self._threads.shutdown()
+        self._stack.close()
+
+    def _errand(self, task: Task) -> Errand:
+        """The run of a task, which is queued the first time."""
+        key = _key(task.sweep, task.request.seed)
+        if key not in self._errands:
+            layout = self._place.repository.layout
+            asked, commit = self._begun_before(task) or self._queued(task)
+            snapshot = Oid(task.code.snapshot)
+            added = pack_added(layout, commit, snapshot)
+            self._errands[key] = Errand(
+                asked, layout.top or "", commit, snapshot, layout.object_format, self._place.config.identity(), added
+            )
+        return self._errands[key]
+
+    def _begun_before(self, task: Task) -> tuple[Asked, Oid] | None:
+        """The run of a task that exists, and its newest commit."""
+        record = self._begun.get(_key(task.sweep, task.request.seed))
+        if record is None:
+            return None
+        name = f"{record.experiment}/{record.id}"
+        commit = self._place.repository.read_ref(RUNS_PREFIX + name)
+        asked = Asked(name, replace(task.request, experiment=record.experiment), task.prefix, task.timeout)
+        return (asked, commit) if commit else None
+
+    def _queued(self, task: Task) -> tuple[Asked, Oid]:
+        """A new run of a task, and its first commit."""
+        if self._there is None:
+            there = in_checkout(self._place, task.request, task.code, task.prefix, str(task.sweep["id"]))
+            self._there = self._stack.enter_context(there)
+        run = new_run_id(datetime.now(UTC), os.urandom(4))
+        there_now = self._there.anew(task.request)
+        queued = enqueue(task.request, there_now, run, sweep=task.sweep, timeout=task.timeout)
+        return queued.asked, queued.start
+
+    def _carried_out(self, errand: Errand) -> Ended:
+        """Send an errand, with what its worker lacks if it says so, and take its answer in."""
+        answer = self._ask(errand)
+        if answer.wants_pack:
+            answer = self._ask(replace(errand, pack=self._pack(errand.snapshot)))
+        if not answer.commit:
+            return answer.ended
+        try:
+            take_in(self._place.repository, errand, answer)
+        except (GitError, StorageError, OSError) as error:
+            hint = error.hint if isinstance(error, ReplicateError) else "df -h .git"
+            return Ended(None, problem=f"what run {errand.asked.run} came to is not stored: {error}", hint=hint)
+        return answer.ended
+
+    def _pack(self, snapshot: Oid) -> bytes:
+        """The snapshot for workers that lack it, made once."""
+        with self._packing:
+            if snapshot not in self._packs:
+                self._packs[snapshot] = pack_alone(self._place.repository.layout, snapshot)
+            return self._packs[snapshot]
+
+    def _ask(self, errand: Errand) -> Answer:
+        try:
+            answer: Answer = self._executor.submit(carry, errand).result()
+        except WorkerDiedError:
+            raise
+        except Exception as error:  # every executor has its own words for a worker that has gone
+            raise WorkerDiedError(f"the engine gave the run up: {type(error).__name__}: {error}") from error
+        return answer
+
+
+def _key(sweep: Mapping[str, Any], seed: int | str | None) -> str:
+    """What tells one run of a sweep from the others; a drawn seed does not."""
+    return repr((planned_of(sweep), seed if sweep.get("seeds") else None))
+
+
+def take_in(repo: Repository, errand: Errand, answer: Answer) -> None:
+    """Make what a worker's own repository holds of a run ours."""
+    unpack(repo.layout, answer.pack)
+    store = blobs.default_store(repo.layout.common_dir)
+    for digest, content in answer.large.items():
+        with tempfile.NamedTemporaryFile(dir=repo.layout.common_dir, prefix="replicate-large-") as file:
+            file.write(content)
+            file.flush()
+            if blobs.keep(store, file.name).sha256 != digest:
+                raise StorageError(f"keep an output of {errand.asked.run}: it came damaged", "git replicate rerun")
+    adopt(repo, RUNS_PREFIX + errand.asked.run, errand.commit, Oid(answer.commit))

@@ -1,0 +1,196 @@
+"""A sweep's runs by any executor: in the same repository, and in one that is filled from what is carried."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_replicate.capture.config import load_settings
+from git_replicate.core.space import parse_space
+from git_replicate.core.sweep import Options, Planned, Sweep
+from git_replicate.execution import errand
+from git_replicate.execution.errand import Answer, Errand, do_errand
+from git_replicate.execution.prepare import Place
+from git_replicate.execution.remote import RemoteEngine
+from git_replicate.execution.sweep import Job, Listed, carry_out, take_code
+from git_replicate.execution.trial import Ended
+from git_replicate.git.config import read_config
+from git_replicate.git.opening import open_repository
+from git_replicate.store.index import Index
+from git_replicate.store.store import read_run
+from git_replicate.store.trash import remove
+from tests.support import GitRepo
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.found: list[Ended] = []
+
+    def begun(self, planned: Planned) -> None: ...
+    def ended(self, planned: Planned, ended: Ended) -> None:
+        self.found.append(ended)
+
+    def stopping(self, why: str, left: int) -> None: ...
+    def tick(self) -> None: ...
+
+
+class Direct(Executor):
+    """Does each errand in this process, changed on its way there by a function."""
+
+    def __init__(self, change: Callable[[Errand], Errand] = lambda errand: errand) -> None:
+        self._change = change
+        self._pool = ThreadPoolExecutor(1)
+        self.sent: list[Errand] = []
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        self.sent.append(arguments[0])
+        return self._pool.submit(errand.carry, self._change(arguments[0]))
+
+
+def elsewhere(errand: Errand) -> Errand:
+    """As on a machine on which the repository is not."""
+    return replace(errand, top="/nowhere/at/all")
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_stays() -> Iterator[None]:
+    yield
+    while errand._engines:
+        errand._engines.pop().shutdown()
+
+
+def make_place(repo: GitRepo) -> tuple[Place, list[str]]:
+    warned: list[str] = []
+    repository = open_repository(str(repo.top))
+    config = read_config(repository.layout)
+    settings = load_settings(repository.layout, config)
+    return Place(repository, config, settings, lambda line: None, warned.append), warned
+
+
+def sweep(
+    repo: GitRepo, executor: Executor, values: str = "1,2", outputs: tuple[str, ...] = (), slots: int = 2
+) -> list[Ended]:
+    place, _ = make_place(repo)
+    command = (sys.executable, "train.py", "{x}")
+    options = Options(outputs=outputs)
+    job = Job(
+        Sweep("20260102-030405-00000000", command, parse_space([f"x={values}"]), options=options),
+        take_code(place), str(repo.top),
+    )  # fmt: skip
+    engine = RemoteEngine(place, executor, lambda: slots, lambda number: None)
+    watcher = Watcher()
+    try:
+        carry_out(job, Listed(job.sweep.plan()), engine, watcher)
+    finally:
+        engine.close()
+    return watcher.found
+
+
+def refs(repo: GitRepo) -> list[str]:
+    return repo.git("for-each-ref", "--format=%(refname)", "refs/experiments").split()
+
+
+@pytest.mark.parametrize("change", [lambda errand: errand, elsewhere], ids=["here", "elsewhere"])
+def test_every_run_comes_back_whole(repo: GitRepo, change: Callable[[Errand], Errand]) -> None:
+    body = "open('out.txt', 'w').write(sys.argv[1])\nprint('y:', helper.f(sys.argv[1]))\n"
+    repo.write("train.py", f"import sys, helper\n{body}")
+    repo.write("helper.py", "def f(x):\n    return 2 * int(x)\n")
+    executor = Direct(change)
+    found = sweep(repo, executor, outputs=("out.txt",), slots=1)
+    assert [ended.problem for ended in found] == ["", ""]
+    place, _ = make_place(repo)
+    records = [read_run(place.repository, ref).record for ref in refs(repo)]
+    assert sorted((record.params["x"], record.metrics["y"]) for record in records) == [(1, 2), (2, 4)]
+    assert {str(record.status) for record in records} == {"finished"}
+    for ref in refs(repo):
+        assert repo.git("show", f"{ref}:.replicate/outputs/out.txt") in ("1", "2")
+        assert (
+            repo.git("diff", "--stat", read_run(place.repository, ref).record.code.snapshot, ref, "--", ":!.replicate")
+            == ""
+        )
+    repo.git("fsck", "--strict", "--no-dangling")
+    index = Index.open(place.repository)
+    index.refresh()
+    assert len(index.select("status = 'finished'")) == 2
+    # The snapshot is sent once.
+    packs = [bool(errand.pack) for errand in executor.sent]
+    assert packs.count(True) == (1 if change is elsewhere else 0)
+
+
+def test_big_outputs_are_carried_back(repo: GitRepo) -> None:
+    repo.write("replicate.toml", "[outputs]\nlarge_bytes = 1000\n")
+    repo.write("train.py", "open('model.bin', 'wb').write(b'm' * 5000)\n")
+    (ended,) = sweep(repo, Direct(elsewhere), values="1", outputs=("model.bin",))
+    assert ended.record is not None
+    output = ended.record.outputs["model.bin"]
+    digest = output.hash.removeprefix("sha256:")
+    assert (output.kept, output.bytes) == ("store", 5000)
+    (kept,) = (repo.top / ".git" / "lfs" / "objects").rglob(digest)
+    assert kept.read_bytes() == b"m" * 5000
+
+
+def test_what_is_missing_on_a_worker_is_said_with_the_workers_name(repo: GitRepo) -> None:
+    repo.write(".gitignore", "data.txt\n")
+    repo.write("data.txt", "1\n")
+    repo.write("replicate.toml", '[data]\npaths = ["data.txt"]\n')
+    place, _ = make_place(repo)
+    with pytest.raises(Exception, match=r"data\.txt.*on " + os.uname().nodename):
+        sweep(repo, Direct(elsewhere), values="1")
+    assert [str(read_run(place.repository, ref).record.status) for ref in refs(repo)] == ["queued"]
+
+
+def test_an_errand_done_twice_is_one_run(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo.write("train.py", "print('y: 1')\n")
+    executor = Direct()
+    (first,) = sweep(repo, executor, values="1")
+    again: Answer = do_errand(executor.sent[0])
+    assert first.record is not None
+    assert again.ended.record is not None
+    assert again.ended.record.id == first.record.id
+    assert len(refs(repo)) == 1
+
+
+def test_an_engine_that_gives_a_run_up_twice_fails_it(repo: GitRepo) -> None:
+    class Gone(Executor):
+        def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_exception(RuntimeError("no worker is left"))
+            return future
+
+    with pytest.raises(Exception, match="the engine gave the run up: RuntimeError: no worker is left"):
+        sweep(repo, Gone(), values="1")
+
+
+def test_a_run_removed_while_it_was_elsewhere_stays_removed(repo: GitRepo) -> None:
+    repo.write("train.py", "print('y: 1')\n")
+    place, _ = make_place(repo)
+
+    def removed(errand: Errand) -> Errand:
+        ref = f"refs/experiments/{errand.asked.run}"
+        if place.repository.read_ref(ref):
+            remove(place.repository, ref, actor=("Ada", "ada@example.org"))
+        return elsewhere(errand)
+
+    with pytest.raises(Exception, match="is not stored"):
+        sweep(repo, Direct(removed), values="1")
+    assert refs(repo) == []
+
+
+def test_the_workers_own_repository_has_no_history_and_goes_when_it_ends(repo: GitRepo, tmp_path: Path) -> None:
+    repo.write("big.txt", "x" * 100_000)
+    repo.commit()
+    (repo.top / "big.txt").unlink()
+    repo.commit()
+    executor = Direct(elsewhere)
+    sweep(repo, executor, values="1")
+    pack = max((errand.pack for errand in executor.sent), key=len)
+    assert 0 < len(pack) < 5_000
+    errand._engines.pop().shutdown()
+    assert list(Path(os.environ["TMPDIR"]).glob("git-replicate-worker-*")) == []
