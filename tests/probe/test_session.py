@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from git_replicate.capture.parsed_params import read_parsed
 from git_replicate.capture.probe_report import read_report
+from git_replicate.capture.seen_files import read_seen_files
 from git_replicate.probe import SITE
 from tests.probe.running import observe, probed
 
@@ -136,3 +140,45 @@ def test_a_program_that_writes_no_bytecode_still_writes_none(tmp_path: Path) -> 
     seen = observe(tmp_path, code, variables={"PYTHONDONTWRITEBYTECODE": "1"})
     assert seen.output == "True\n"
     assert not (tmp_path / "__pycache__").exists()
+
+
+def interpreters() -> list[str]:
+    """The Pythons of this machine, one of each minor version."""
+    beside = glob.glob(os.path.join(os.path.dirname(sys.base_prefix), "*", "bin", "python"))
+    named = [shutil.which(f"python{version}") for version in ("2.7", *(f"3.{n}" for n in range(6, 16)))]
+    return sorted({*filter(None, named), *beside})
+
+
+@pytest.mark.parametrize("python", interpreters())
+def test_every_python_that_is_here_runs_a_program_as_ever_and_those_from_3_8_on_are_observed(
+    tmp_path: Path, python: str
+) -> None:
+    asked = subprocess.run(
+        [python, "-c", "import sys; print('%d %d' % sys.version_info[:2])"], capture_output=True, text=True
+    )
+    if asked.returncode:
+        pytest.skip(f"a stand-in that starts no Python here: {asked.stderr.strip()[:80]}")
+    version = tuple(int(number) for number in asked.stdout.split())
+    code = """
+import argparse, os
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_subparsers(dest="command").add_parser("train").add_argument("--n", type=int, default=2)
+print(parser.parse_args().n)
+if os.fork() == 0:
+    open("data.txt").read()
+    os._exit(0)
+os.wait()
+"""
+    (tmp_path / "data.txt").write_text("")
+    os.utime(tmp_path / "data.txt", (1e9, 1e9))
+    seen = observe(tmp_path, code, "--lr", "0.5", "train", python=python)
+    assert (seen.output, seen.errors) == ("2\n", "")
+    if version < (3, 8):
+        assert seen.report.processes == ()
+        return
+    assert seen.notes("failure") == []
+    parsed = read_parsed(seen.report)
+    assert (parsed.values, parsed.given) == ({"lr": 0.5, "command": "train", "n": 2}, {"lr", "command"})
+    assert [Path(path).name for path in read_seen_files(seen.report).reads] == ["data.txt"]
+    assert [process.forked for process in seen.report.processes] == [0, 1]
