@@ -25,6 +25,10 @@ class Parsed:
     """The last one's name; empty where none was seen."""
     values: dict[str, Any] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
+    options: dict[str, str] = field(default_factory=dict)
+    """The option that gives a param where it is not spelled as its name, "" where its position does."""
+    flags: dict[str, list[str]] = field(default_factory=dict)
+    """The options that turn a param on and off, "" where there is none."""
 
 
 def read_parsed(report: ProbeReport) -> Parsed:
@@ -52,6 +56,9 @@ def _add(process: PythonProcess, parsed: Parsed) -> None:
         parsed.parser = parser
         parsed.values.update(found)
         parsed.given |= {_name(str(name)) for name in note.get("given", ())} & {*found}
+        for kind, known in (("options", parsed.options), ("flags", parsed.flags)):
+            told = note.get(kind)
+            known.update({_name(str(name)): value for name, value in told.items()} if isinstance(told, Mapping) else {})
         by_parser.setdefault(parser, set()).update(found)
         jobs += [found] if parser == "hydra" else []
     for name in {name for job in jobs for name in job} if len(jobs) > 1 else ():
@@ -90,6 +97,9 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
     given = parsed.given | {name for name, where in source.items() if where == "requested"}
     params = assemble_params(flat, source, unused, (), given=given)
     runtime = {**record.runtime, "parser": parsed.parser}
+    for kind, table in (("options", parsed.options), ("flags", parsed.flags)):
+        kept = {name: value for name, value in sorted(table.items()) if name in source}
+        runtime.update({kind: kept} if kept else {})
     return replace(
         record,
         params=params.values,

@@ -25,19 +25,44 @@ def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, .
     known = flatten(record.params)
     for name, value in changes.items():
         text = _text(value)
-        if replace_param(words, name, text):
+        if _set_flag(record, words, name, value) or replace_param(words, name, text):
             continue
         source = record.params_source.get(name)
         if source == "requested" and words.count(_text(known.get(name))) == 1:  # where a placeholder was
             words[words.index(_text(known.get(name)))] = text
         elif "params_file" in placeholders(words) or source in _HANDED:
             requested[name] = value
-        elif source == "parsed" and _takes_options(words):
-            words.append(f"--{name.replace('_', '-')}={text}")
+        elif source == "parsed" and _is_position(record, name) and words.count(_text(known.get(name))) == 1:
+            words[words.index(_text(known.get(name)))] = text
+        elif source == "parsed" and _takes_options(words) and not _is_position(record, name):
+            words.append(_option(record, name, text))
         else:
             there = ", ".join(sorted(known)[:8]) or "none"
             raise UserError(f"--set {name}: the command does not take it (its params: {there})", "git replicate show")
     return tuple(words), requested
+
+
+def _set_flag(record: Record, words: list[str], name: str, value: Any) -> bool:
+    """Turn an option that takes no value on or off, as the program's parser was seen to have it; whether it is one."""
+    flags = record.runtime.get("flags", {}).get(name)
+    if not isinstance(value, bool) or not flags or not _takes_options(words):
+        return False
+    words[:] = [word for word in words if not word or word not in flags]
+    words += [flag for flag in [flags[0] if value else flags[1]] if flag]
+    return True
+
+
+def _option(record: Record, name: str, text: str) -> str:
+    """The word that gives a param to the parser that the program was seen to have."""
+    if record.runtime.get("parser") in ("hydra", "omegaconf"):
+        return f"{name}={text}"
+    option = record.runtime.get("options", {}).get(name) or f"--{name.replace('_', '-')}"
+    return f"{option}={text}" if option.startswith("--") else f"{option}{text}"
+
+
+def _is_position(record: Record, name: str) -> bool:
+    """Whether the program's parser takes the param by its position alone."""
+    return bool(record.runtime.get("options", {}).get(name) == "")
 
 
 def replace_param(words: list[str], name: str, text: str) -> bool:

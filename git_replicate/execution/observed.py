@@ -17,7 +17,7 @@ import tomli_w
 from git_replicate.capture.environment.extern import collect_extern
 from git_replicate.capture.executed import code_executed, imported_distributions, inner_path
 from git_replicate.capture.probe_report import ProbeReport
-from git_replicate.capture.program import is_python, layers
+from git_replicate.capture.program import is_python, layers, may_start_anything
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
 from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.core.errors import GitError
@@ -143,6 +143,9 @@ def without_report(record: Record, plan: Plan, report: ProbeReport) -> str:
 def read_seen(report: ProbeReport, record: Record) -> tuple[SeenFiles, Record]:
     """What was seen of files, and the record with what may have been read unseen."""
     seen = read_seen_files(report)
+    inner = layers(record.command)
+    if report.processes and inner and may_start_anything(inner[-1][0]):
+        seen.unseen.append(f"program {os.path.basename(inner[-1][0])}")
     if seen.unseen:
         record = replace(record, runtime={**record.runtime, "unseen_readers": seen.unseen})
     return seen, record

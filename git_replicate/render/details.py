@@ -35,7 +35,11 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
         lines += ["", style("verdict", "bold"), *(f"  {style(line)}" for line in describe_verdict(document["verdict"]))]
     lines += _files(document, style)
     lines += _environment(document.get("environment", {}), style)
-    runtime = {name: value for name, value in _flat(document.get("runtime", {})).items() if name != "unseen_readers"}
+    runtime = {
+        name: value
+        for name, value in _flat(document.get("runtime", {})).items()
+        if not name.startswith(("unseen_readers", "options", "flags"))
+    }
     if runtime:
         lines += ["", style("runtime", "bold"), *_pairs({n: _listed(value) for n, value in runtime.items()}, style)]
     missing = document.get("missing", [])

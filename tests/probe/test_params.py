@@ -13,6 +13,7 @@ from git_replicate.capture.params import capture_params
 from git_replicate.capture.parsed_params import read_parsed, with_parsed
 from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.record import Record, Status
+from git_replicate.execution.changing import set_params
 from tests.probe.running import Observed, observe
 
 PARSER = """
@@ -158,6 +159,33 @@ def test_a_request_that_reached_the_program_through_a_placeholder_is_what_was_pa
     assert (record.params["lr"], record.params_source["lr"]) == (0.001, "parsed")
     assert (record.params["mine"], record.params_source["mine"]) == (2, "requested")
     assert (record.params_unused, warnings) == ({}, [])
+
+
+def test_a_param_of_a_run_is_set_as_its_parser_takes_it(tmp_path: Path) -> None:
+    code = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("data")
+parser.add_argument("--batch_size", type=int, default=32)
+parser.add_argument("--weight-decay", type=float, default=0.0)
+parser.add_argument("-k", type=int, default=1)
+parser.add_argument("--amp", action="store_true")
+parser.add_argument("--no-shuffle", dest="shuffle", action="store_false")
+parser.add_argument("--lr", type=float)
+parser.parse_args()
+"""
+    words = ("python", "main.py", "x.csv", "--amp", "--lr", "1")
+    record, _ = with_parsed(record_of(*words), read_parsed(observe(tmp_path, code, *words[2:]).report))
+    assert record.runtime["options"] == {"batch_size": "--batch_size", "data": "", "k": "-k"}
+    assert record.runtime["flags"] == {"amp": ["--amp", ""], "shuffle": ["", "--no-shuffle"]}
+    record = replace(record, command=words)
+
+    def changed(**changes: Any) -> str:
+        return " ".join(set_params(record, changes)[0][2:])
+
+    assert changed(batch_size=8, weight_decay=0.5, k=3) == "x.csv --amp --lr 1 --batch_size=8 --weight-decay=0.5 -k3"
+    assert changed(amp=False, shuffle=False, lr=2) == "x.csv --lr 2 --no-shuffle"
+    assert changed(amp=True, shuffle=True, data="y.csv") == "y.csv --lr 1 --amp"
 
 
 def test_a_request_in_a_params_file_counts_more_than_a_default_that_was_parsed(tmp_path: Path) -> None:

@@ -102,6 +102,8 @@ def test_a_python_that_stays_away_from_the_probe_is_said(repo: GitRepo) -> None:
     assert last(repo)["missing"] == [
         "no probe in the command's Python (started with -I, -E or -S, or older than 3.8): params are guesses"
     ]
+    replicate("start", "--", "sh", "-c", f"{sys.executable} train.py", cwd=repo.top)
+    assert last(repo)["runtime"]["unseen_readers"] == ["program sh"]
     replicate("start", "--no-probe", "--", sys.executable, "-I", "train.py", cwd=repo.top)
     assert "missing" not in last(repo)
 

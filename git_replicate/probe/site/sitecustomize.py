@@ -20,7 +20,7 @@ if sys.version_info >= (3, 8) and os.environ.get("GIT_REPLICATE_PROBE"):
     finally:
         sys.dont_write_bytecode = _unwritten
 
-sys.path[:] = [_path for _path in sys.path if os.path.abspath(_path) != _here]
+sys.path[:] = [_path for _path in sys.path if _path != _here]
 sys.path_importer_cache.pop(_here, None)
 _hidden = sys.modules.pop(__name__)
 try:

@@ -53,7 +53,37 @@ def _report(params: Params, parser: Any, args: Any, namespace: Any, given: set[s
         given = {name for name, value in values.items() if value != parser.get_default(name)}
     # `set_defaults(func=…)` hands a function on, which is no param.
     kept = {name: value for name, value in values.items() if name in given or not _is_code(value)}
-    params.seen("argparse", kept, given & set(kept))
+    options: dict[str, str] = {}
+    flags: dict[str, list[str]] = {}
+    _spellings(parser, values, options, flags)
+    options = {name: option for name, option in options.items() if name in kept}
+    flags = {name: both for name, both in flags.items() if name in kept}
+    params.seen("argparse", kept, given & set(kept), options=options, flags=flags)
+
+
+def _spellings(parser: Any, values: dict[str, Any], options: dict[str, str], flags: dict[str, list[str]]) -> None:
+    """How a param is given: by an option, none ("") where it is by its position, and flags on and off.
+
+    Options spelled as anybody would guess (`--batch-size` for `batch_size`) are left out.
+    """
+    for action in parser._actions:
+        strings = sorted((word for word in action.option_strings if word.startswith("--")), key=len)
+        strings = strings or list(action.option_strings)
+        name = action.dest
+        choices = action.choices
+        if isinstance(choices, dict) and hasattr(choices.get(values.get(name)), "_actions"):
+            _spellings(choices[values[name]], values, options, flags)  # the subparser that was chosen
+        if action.option_strings and action.nargs == 0:
+            no = [word for word in strings if word.startswith("--no-")] if len(strings) > 1 else []
+            yes = [word for word in strings if word not in no]
+            if getattr(action, "const", None) is False:
+                yes, no = [], strings
+            known = flags.setdefault(name, ["", ""])
+            flags[name] = [(yes or known[:1])[-1], (no or known[1:])[-1]]
+        elif not action.option_strings:
+            options[name] = ""
+        elif f"--{name.replace('_', '-')}" not in strings:
+            options[name] = strings[-1]
 
 
 def _is_code(value: Any) -> bool:

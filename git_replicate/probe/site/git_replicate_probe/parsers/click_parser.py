@@ -31,4 +31,14 @@ def _report(params: Params, ctx: Any) -> None:
         return
     source = getattr(ctx, "get_parameter_source", lambda name: None)
     given = [name for name in ctx.params if getattr(source(name), "name", "") in _GIVEN]
-    params.seen("click", dict(ctx.params), given)
+    options: dict[str, str] = {}
+    flags: dict[str, list[str]] = {}
+    for param in ctx.command.params:
+        strings = [word for word in param.opts if word.startswith("-")]
+        if not strings:
+            options[param.name] = ""
+        elif getattr(param, "is_flag", False):
+            flags[param.name] = [strings[-1], ([*getattr(param, "secondary_opts", ()), ""])[0]]
+        elif f"--{param.name.replace('_', '-')}" not in strings:
+            options[param.name] = strings[-1]
+    params.seen("click", dict(ctx.params), given, options=options, flags=flags)
