@@ -33,7 +33,7 @@ test: $(STAMP)
 # The small versions of these run in `make test`; SEED=7 makes a storm again.
 SEED ?= 1
 chaos: $(STAMP)
-	GIT_REPLICATE_CHAOS=$(SEED) $(BIN)/python -m pytest -n 2 -s tests/test_storms.py tests/test_chaos.py
+	GIT_REPLICATE_CHAOS=$(SEED) $(BIN)/python -m pytest -n 2 -s tests/test_storms.py tests/test_chaos.py tests/store/test_crashes.py
 
 # Programs under the real libraries (PyTorch, Lightning, wandb, ...): some 2 GB in an environment of their own.
 $(FRAMEWORKS_STAMP): tests/frameworks.txt

@@ -72,7 +72,7 @@ def _configure_git(context: Context, agreed: Callable[[str], bool]) -> None:
     ):
         add_value(layout, "log.excludeDecoration", pattern)
         context.console.say(f"set log.excludeDecoration {pattern}")
-    alias = f"log --exclude={pattern} --exclude=refs/notes/* --all"
+    alias = f"log --exclude={pattern} --exclude=refs/notes/* --exclude=refs/replicate/* --all"
     if not config.get("alias.lb") and agreed("add the alias `git lb`: git log of all branches, without runs?"):
         add_value(layout, "alias.lb", alias)
         context.console.say(f"set alias.lb {alias}")

@@ -24,7 +24,7 @@ _ANY_CODE = range(-64, 256)
 _LISTED = lazy(r"([0-9a-f]{40}|[0-9a-f]{64})\t(refs/[^\t\n]+)")
 _FETCH = (
     "--stdin", "--no-prune", "--no-prune-tags", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-    "--refmap=", "--no-auto-maintenance", "--no-write-commit-graph",
+    "--refmap=", "--no-auto-maintenance", "--no-write-commit-graph", "--no-filter",
 )  # fmt: skip
 _PUSH = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
 _PASSING = lazy(

@@ -7,12 +7,14 @@ What came is untrusted: names are checked before, records are read as data, and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from git_replicate.core.errors import UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.record import Record
+from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.transport import RefGoneError, Transport
 from git_replicate.store.due import count_runs
@@ -33,6 +35,7 @@ from git_replicate.store.trash import removed_names, settle
 
 BATCH = 1000
 _ATTEMPTS = 5
+_COMING = "coming"
 _FEW = 200
 """More runs than this get their notes from one look at all of them."""
 
@@ -63,6 +66,7 @@ def fetch_runs(
 ) -> Taken:
     """Take the runs of these experiments (all if none is named) and all annotations."""
     taken = Taken()
+    _welcome_late(repo)
     before = dict(repo.list_refs(RUNS_PREFIX))
     wanted: set[str] = set()
     for attempt in range(_ATTEMPTS):
@@ -74,6 +78,7 @@ def fetch_runs(
         taken.removed, taken.restored, taken.odd = united.removed, united.restored, len(listing.odd)
         runs, others = _choose(repo, listing, experiments, taken)
         wanted.update(runs)
+        _note_coming(repo, wanted)
         try:
             _take(transport, names, runs, others, say)
             break
@@ -85,6 +90,7 @@ def fetch_runs(
     taken.removed = [*taken.removed, *(name for name in gone if RUNS_PREFIX + name in before)]
     _sort(repo, wanted, before, taken, {RUNS_PREFIX + name for name in gone})
     _welcome(repo, taken)
+    _note_coming(repo, ())
     return taken
 
 
@@ -129,6 +135,7 @@ def _welcome(repo: Repository, taken: Taken) -> None:
     """Give what came its notes, and remember which code it tested and what goes on elsewhere."""
     came = [RUNS_PREFIX + name for name in (*taken.new, *taken.moved)]
     tips = dict(repo.list_refs(RUNS_PREFIX)) if came else {}
+    came = [ref for ref in came if ref in tips]
     for ref, record in read_records(repo, came):
         taken.records.append(record)
         mark_elsewhere(repo.layout, ref.rpartition("/")[2], live=not record.status.ended)
@@ -143,3 +150,37 @@ def _welcome(repo: Repository, taken: Taken) -> None:
         count_runs(repo.layout, len(came))
     elif came:
         write_notes(repo)
+
+
+def _note_coming(repo: Repository, refs: Collection[str]) -> None:
+    """Note which runs are about to come, so that a fetch that is killed leaves none of them without its notes."""
+    path = os.path.join(state_dir(repo.layout), _COMING, str(os.getpid()))
+    with contextlib.suppress(OSError):
+        if refs:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.writelines(f"{ref}\n" for ref in sorted(refs))
+        elif os.path.exists(path):
+            os.unlink(path)
+
+
+def _welcome_late(repo: Repository) -> None:
+    """Do what a fetch that was killed has left undone."""
+    folder = os.path.join(state_dir(repo.layout), _COMING)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name.isdigit() and not _is_there(int(name)):
+                path = os.path.join(folder, name)
+                with open(path, encoding="utf-8") as file:
+                    _welcome(repo, Taken(new=[line.strip().removeprefix(RUNS_PREFIX) for line in file]))
+                os.unlink(path)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

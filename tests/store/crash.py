@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from git_replicate.core.record import Status
@@ -26,6 +27,8 @@ from git_replicate.store.notes import read_notes, write_notes
 from git_replicate.store.store import Parts, begin, finish, list_runs, read_run, start_of
 from git_replicate.store.trash import expire, find_removed, list_removed, remove, restore, settle
 from tests.store.making import ended, make_run, of_head, run_id, running
+from tests.store.sharing import Clone, clone_of
+from tests.support import GitRepo
 
 _STEPS = frozenset({"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "subprocess.Popen"})
 _ACTOR = ("Ada", "ada@example.org")
@@ -50,9 +53,11 @@ def opened() -> Repository:
     return open_repository(".", backend="plumbing")
 
 
-def killed_at_every_step(body: Callable[[Repository, int], None], check: Callable[[Repository, int], None]) -> int:
-    """Do something in children, each killed one step later; the number of steps."""
-    for step in count(1):
+def killed_at_every_step(
+    body: Callable[[Repository, int], None], check: Callable[[Repository, int], None], stride: int = 1
+) -> int:
+    """Do something in children, each killed some steps later than the one before; the number of steps."""
+    for step in count(1, stride):
         child = os.fork()
         if child == 0:
             code = 1
@@ -232,9 +237,52 @@ def _git(*words: str) -> str:
     return done.stdout
 
 
+def share_steps() -> int:
+    """A clone that fetches and pushes, beside another that records, annotates and removes at every turn."""
+    for words in (("init", "-q", "--bare", "../hub.git"), ("remote", "add", "origin", "../hub.git")):
+        subprocess.run(["git", *words], check=True)
+    subprocess.run(["git", "push", "-q", "origin", "HEAD:refs/heads/main"], check=True)
+    subprocess.run(["git", "clone", "-q", "-b", "main", "../hub.git", "../other"], check=True)
+    ours, other = Clone(GitRepo(Path.cwd()), opened()), clone_of(GitRepo(Path.cwd().parent / "other"))
+
+    turn = [0]
+
+    def record() -> None:
+        turn[0] += 1
+        make_run(opened(), 2 * turn[0])
+        make_run(other.repo, 2 * turn[0] + 1)
+        start = start_of(other.repo, _tip(other.repo, 2 * turn[0] + 1) or Oid(""))
+        append(other.repo, {start: [Change("tag", f"t{turn[0]}")]}, actor=_ACTOR)
+        if turn[0] % 3 == 0:
+            remove(other.repo, f"refs/experiments/digits/{run_id(2 * turn[0] - 1)}", actor=_ACTOR)
+        other.push()
+
+    def body(repo: Repository, step: int) -> None:
+        clone = Clone(ours.git, repo)
+        clone.fetch()
+        clone.push()
+
+    def check(repo: Repository, step: int) -> None:
+        here = Clone(ours.git, repo)
+        here.fetch()
+        here.push()
+        other.fetch()
+        assert here.runs == other.runs, f"step {step}"
+        assert len(here.runs) == 2 * turn[0] - turn[0] // 3, f"step {step}"
+        assert read_annotations(repo) == read_annotations(other.repo), f"step {step}"
+        tips = {oid for _, oid in repo.list_refs("refs/experiments/")}
+        write_notes(repo)
+        assert tips <= set(read_notes(repo, tips)), f"step {step}"
+        record()
+
+    record()
+    return killed_at_every_step(body, check, stride=int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+
+
 SCENARIOS: Mapping[str, Callable[[], int]] = {
     "begin": begin_steps, "finish": finish_steps, "notes": notes_steps, "annotations": annotations_steps,
     "remove": remove_steps, "restore": restore_steps, "expire": expire_steps, "maintenance": maintenance_steps,
+    "share": share_steps,
 }  # fmt: skip
 
 if __name__ == "__main__":

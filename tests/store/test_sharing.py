@@ -537,3 +537,32 @@ def test_a_bundle_that_cannot_be_written_is_said(pair: tuple[GitRepo, Clone, Clo
     make_run(first.repo, 1)
     with pytest.raises(StorageError, match="write /nowhere/at/all: No such file or directory"):
         write_bundle(first.repo.layout, "/nowhere/at/all", [f"refs/experiments/{ONE}"], [])
+
+
+def test_runs_that_a_server_hides_come_through_a_remote_that_asks_for_them(pair: tuple[GitRepo, Clone, Clone]) -> None:
+    """The settings of docs/hosting.md."""
+    hub, first, second = pair
+    hub.git("config", "uploadpack.hideRefs", "refs/experiments")
+    make_run(first.repo, 1)
+    assert first.push().runs == 1
+    assert second.fetch().new == []
+    second.git.git("remote", "add", "runs", str(hub.top))
+    second.git.git("config", "remote.runs.uploadpack", "git -c uploadpack.hideRefs=!refs/experiments upload-pack")
+    assert second.fetch(remote="runs").new == [ONE]
+
+
+def test_a_partial_clone_takes_and_sends_whole_runs(repo: GitRepo) -> None:
+    hub, (first,) = make_clones(repo, "first")
+    hub.git("config", "uploadpack.allowFilter", "true")
+    make_run(first.repo, 1)
+    first.push()
+    top = repo.top.parent / "partial"
+    repo.git("clone", "-q", "--filter=blob:none", f"file://{hub.top}", str(top))
+    partial = clone_of(GitRepo(top))
+    taken = partial.fetch()
+    assert (taken.new, taken.unreadable) == ([ONE], 0)
+    assert read_run(partial.repo, f"refs/experiments/{ONE}").record.status is Status.FINISHED
+    make_run(partial.repo, 2)
+    assert partial.push().runs == 1
+    assert first.fetch().new == [TWO]
+    assert partial.git.git("config", "remote.origin.partialclonefilter") == "blob:none"
