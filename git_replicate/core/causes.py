@@ -147,6 +147,16 @@ def _seeds(first: Record, second: Record) -> Iterable[Cause]:
         yield Cause("seeds", "run", a.run, b.run, 0.3 if drawn else 0.85)
     if a.python_hash != b.python_hash:
         yield Cause("seeds", "python_hash", a.python_hash, b.python_hash, 0.1)
+    for ours, theirs in zip(a.calls, b.calls, strict=False):
+        name, other = (f"{call.get('library')}.{call.get('function')}" for call in (ours, theirs))
+        value, another = ours.get("value"), theirs.get("value")
+        if name != other:
+            yield Cause("seeds", "calls", name, other, 0.5)
+        elif value != another and (value, another) != (a.run, b.run):
+            yield Cause("seeds", name, value, another, 0.8)
+        else:
+            continue
+        break  # what comes behind the first follows from it
     if a.deterministic != b.deterministic:
         yield Cause("seeds", "deterministic", a.deterministic, b.deterministic, 0.3)
 

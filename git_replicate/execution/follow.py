@@ -38,7 +38,7 @@ from git_replicate.execution.environment import (
 from git_replicate.execution.jobs import RUN_VARIABLE, JobStart, wait_for_run
 from git_replicate.execution.launch import launch
 from git_replicate.execution.plan import Request
-from git_replicate.execution.probing import deterministic_environment, probe_environment
+from git_replicate.execution.probing import part_environment, probe_environment
 from git_replicate.execution.ranks import make_rank_spool
 
 
@@ -58,8 +58,8 @@ def run_within(request: Request, settings: Settings) -> NoReturn:
     given = request.seed if isinstance(request.seed, int) else None
     seeds = Seeds(run=requested_seed(env) if given is None else given, mode="auto" if given is None else "given")
     added = {} if given is None else {SEED_VARIABLE: str(given)}
-    if request.deterministic:
-        env = deterministic_environment(env)
+    program = program_name(request.command)
+    env = part_environment(env, seed=request.seed, program=program, deterministic=request.deterministic)
     _become(request, settings, {**env, **added}, seeds)
 
 

@@ -95,11 +95,22 @@ def unread_requests(plan: Plan, record: Record, warnings: Sequence[str]) -> list
     return [line for name, line in plan.doubts.items() if name in unused and f"-p {name}" not in said]
 
 
-def deterministic_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a part of a run that is to be deterministic, whatever the run itself is."""
-    env = {**environ, **seed_environment(Seeds(deterministic=True), environ)}
-    if environ.get(VARIABLE):
-        env[VARIABLE] = json.dumps({**json.loads(environ[VARIABLE]), "deterministic": True})
+def part_environment(
+    environ: Mapping[str, str], *, seed: int | str | None, program: str, deterministic: bool
+) -> dict[str, str]:
+    """The variables of a part of a run that asks for a seed, or for deterministic algorithms, of its own.
+
+    With a seed the part's own program starts from it, as that of a run does. program: its name.
+    """
+    env = {**environ, **seed_environment(Seeds(deterministic=deterministic), environ)}
+    if not environ.get(VARIABLE):
+        return env
+    told = json.loads(environ[VARIABLE])
+    told["deterministic"] = bool(told.get("deterministic") or deterministic)
+    if isinstance(seed, int) or seed == "none":
+        told.update({"program": program, "seed": seed if isinstance(seed, int) else None, "seed_mode": "given"})
+        env.pop(f"{VARIABLE}_PATH", None)
+    env[VARIABLE] = json.dumps(told)
     return env
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from typing import Any
 
@@ -75,6 +76,30 @@ def test_without_a_seed_or_a_probe_nothing_is_imposed(repo: GitRepo) -> None:
         assert first != second != ""
     replicate("start", "--seed", "none", "--", sys.executable, "train.py", cwd=repo.top)
     assert shown(repo)["seeds"] == {"libraries": {"random": "unseen"}, "python_hash": 0}
+
+
+def test_a_seed_that_the_program_draws_from_the_clock_is_named_as_a_cause(repo: GitRepo) -> None:
+    code = "import os, random; random.seed(int.from_bytes(os.urandom(4), 'big')); print('score:', random.random())\n"
+    repo.write("train.py", code)
+    for _ in range(2):
+        replicate("start", "--seed", "3", "--", sys.executable, "train.py", cwd=repo.top)
+    causes = json.loads(replicate("why", "latest~1", "latest", "--format", "json", cwd=repo.top).stdout)["causes"]
+    assert [(cause["kind"], cause["name"]) for cause in causes] == [("seeds", "random.seed")]
+    assert causes[0]["from"] != causes[0]["to"]
+
+
+def test_a_part_of_a_run_may_ask_for_a_seed_of_its_own(repo: GitRepo) -> None:
+    repo.write("train.py", "import random; print(random.random(), flush=True)\n")
+    script = (
+        f"for seed in 5 5 none; do {sys.executable} {PROGRAM} start --seed $seed -- {sys.executable} train.py; done"
+    )
+    first, second = (
+        replicate("start", "--seed", "3", "--", "sh", "-c", script, cwd=repo.top).stdout.split() for _ in range(2)
+    )
+    random.seed(5)
+    assert first[0] == second[0] == str(random.random())
+    assert first[1] == second[1] != first[0]
+    assert first[2] != second[2]
 
 
 def test_deterministic_is_recorded_and_repeated(repo: GitRepo) -> None:

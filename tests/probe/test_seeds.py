@@ -124,7 +124,7 @@ class Odd:
 for value in (1.5, "x" * 300, b"bytes", 2**70, -3, True): random.seed(value)
 """
     values = [note["value"] for note in seeded(tmp_path, code, 7).notes("seeding")]
-    assert values == [1.5, "'" + "x" * 198 + "…", "b'bytes'", 2**70, -3, True]
+    assert values == [1.5, "str of 300", "b'bytes'", 2**70, -3, True]
 
 
 def test_generators_that_installed_packages_seed_are_not_the_programs(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def install(probe: Probe) -> None:
         from git_replicate_probe.seeding import processes
 
         rank = processes.rank_of(os.environ)
-        streams = Streams(seed, rank, processes.path_at_start(probe, rank))
+        streams = Streams(seed, rank, processes.path_at_start(probe, seed, rank))
     generators = Generators(probe, streams, deterministic=bool(probe.settings.get("deterministic")))
     if streams is not None:
         children = processes.Children(generators)

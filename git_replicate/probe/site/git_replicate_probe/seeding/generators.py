@@ -136,15 +136,6 @@ class Generators:
             self.probe.note("seedings", number=self.calls)
 
 
-def dressed(wrapper: Any, original: Any) -> Any:
-    """The wrapper under the name, module and text of what it stands for, so that both pickle alike."""
-    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-        if hasattr(original, name):
-            setattr(wrapper, name, getattr(original, name))
-    wrapper.__wrapped__ = original
-    return wrapper
-
-
 def _is_installed(frame: FrameType | None) -> bool:
     """Whether a call comes from a package of the environment or of Python, not from the program."""
     while frame is not None and frame.f_globals.get("__name__") == "random":  # `Random.__init__`
@@ -157,10 +148,11 @@ def _plain(value: Any) -> Any:
     """A seed as a record can hold it: whole numbers and texts as they are, others as Python writes them."""
     if value is None or (isinstance(value, (bool, int, float, str)) and len(str(value)) <= _LONGEST):
         return value
-    tolist = getattr(value, "tolist", None)
-    if tolist is not None and getattr(value, "size", _LONGEST) < _LONGEST // 2:
-        value = tolist()  # an array or a number of NumPy
+    if type(value).__module__ == "numpy" and getattr(value, "size", _LONGEST) < _LONGEST // 2:
+        value = value.tolist()
         if isinstance(value, (int, float)):
             return value
+    if isinstance(value, (list, tuple, bytes, str)) and len(value) > _LONGEST:
+        return f"{type(value).__name__} of {len(value)}"
     text = repr(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -7,7 +7,7 @@ global generator is seeded.
 
 from __future__ import annotations
 
-from git_replicate_probe.seeding.generators import dressed
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def patch_global(generators: Generators, module: Any) -> None:
             follower(LIBRARY)
             return result
 
-        setattr(module, name, dressed(followed, function))
+        setattr(module, name, wraps(function)(followed))
 
-    module.seed = dressed(seed, original)
+    module.seed = wraps(original)(seed)
     follow("get_state", generators.saved)
     follow("set_state", generators.restored)
     follow("set_bit_generator", generators.restored)
@@ -79,4 +79,4 @@ def patch_maker(generators: Generators, module: Any) -> None:
             generators.seen(LIBRARY, "default_rng", value, whole=False)
         return result
 
-    module.default_rng = dressed(make, original)
+    module.default_rng = wraps(original)(make)

@@ -6,7 +6,7 @@ the system in C++ (`tf.random.Generator.from_non_deterministic_state`) is not re
 
 from __future__ import annotations
 
-from git_replicate_probe.seeding.generators import dressed
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,4 @@ def _observe(generators: Generators, module: Any, name: str, library: str) -> No
         generators.seen(library, name, value)
         return result
 
-    copied = {key: value for key, value in vars(original).items() if key != "__wrapped__"}
-    called.__dict__.update(copied)  # TensorFlow keeps the public names of a function on it
-    setattr(module, name, dressed(called, original))
+    setattr(module, name, wraps(original)(called))

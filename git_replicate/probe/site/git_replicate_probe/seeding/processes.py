@@ -17,8 +17,8 @@ import _thread
 import os
 
 from git_replicate_probe.place import program_of
-from git_replicate_probe.seeding.generators import dressed
 from git_replicate_probe.seeding.streams import FIRST, derive
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,12 +49,13 @@ def rank_of(environ: Mapping[str, str]) -> int:
     return next((rank for rank in ranks if rank), 0)
 
 
-def path_at_start(probe: Probe, rank: int) -> str:
+def path_at_start(probe: Probe, seed: int, rank: int) -> str:
     """This process's path; programs that it starts by any way find it in their environment."""
     handed = os.environ.pop(VARIABLE, "")
     program = _program_name(probe.place.words)
+    kind = "launcher" if probe.place.is_launcher else "program"
     try:
-        number = _claim(probe.folder, rank, handed, program)
+        number = _claim(probe.folder, seed, rank, handed, kind, program)
     except OSError as error:
         probe.failed("claim", error)
         number = 0
@@ -82,9 +83,9 @@ def _program_name(words: list[str]) -> str:
     return program_of(words).rpartition(".")[2] or "python"
 
 
-def _claim(folder: str, rank: int, handed: str, program: str) -> int:
-    """How many processes of this rank, parent and program there were before this one."""
-    path = os.path.join(folder, f"started-{derive(64, rank, handed, program):016x}")
+def _claim(folder: str, *key: Any) -> int:
+    """How many processes with this key - of this rank, parent and program - there were before this one."""
+    path = os.path.join(folder, f"started-{derive(64, *key):016x}")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, b".")
@@ -114,11 +115,15 @@ class Children:
     def child(self, kind: str, name: str = "") -> str:
         """The path of the next child of that kind and name."""
         key = f"{kind}:{name}:" if name else f"{kind}:"
+        path = f"{self.streams.path}/{key}{self.number(key)}"
+        return path if len(path) < _LONGEST else f"./{derive(128, path):032x}"
+
+    def number(self, key: str) -> int:
+        """How often this process has been asked for that key before."""
         with self._lock:
             number = self._numbers.get(key, 0)
             self._numbers[key] = number + 1
-        path = f"{self.streams.path}/{key}{number}"
-        return path if len(path) < _LONGEST else f"./{derive(128, path):032x}"
+        return number
 
     def become(self, path: str) -> None:
         """Go on as the child of `multiprocessing` at a path."""
@@ -199,7 +204,7 @@ class Children:
                 else:
                     self._due[thread] = due
 
-        return dressed(start, original)  # type: ignore[no-any-return]
+        return wraps(original)(start)
 
     def _inheriting(self, path: str, start: Callable[[], Any]) -> Any:
         """Start a child that inherits the variables of this process, which `os.environ` may not all know."""
@@ -221,7 +226,7 @@ class Children:
             finally:
                 self._due.pop(thread, None)
 
-        module.BaseProcess.start = dressed(start, original)
+        module.BaseProcess.start = wraps(original)(start)
 
     def patch_spawn(self, module: Any) -> None:
         """A spawned child is told its path with the rest, before it imports the program."""
@@ -240,8 +245,8 @@ class Children:
                 self.generators.probe.guarded("spawn", self.become, path)
             return prepare(data, *arguments, **named)
 
-        module.get_preparation_data = dressed(get_preparation_data, collect)
-        module.prepare = dressed(prepare_child, prepare)
+        module.get_preparation_data = wraps(collect)(get_preparation_data)
+        module.prepare = wraps(prepare)(prepare_child)
 
 
 def _target_of(process: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from git_replicate_probe.seeding.generators import dressed
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def patch(generators: Generators, module: Any) -> None:
         return get_state(self)
 
     for stand_in, name in ((seed, "seed"), (setstate, "setstate"), (getstate, "getstate")):
-        setattr(kind, name, dressed(stand_in, getattr(kind, name)))
+        setattr(kind, name, wraps(getattr(kind, name))(stand_in))
         setattr(module, name, getattr(instance, name))  # bound when the module was made
     generators.impose(LIBRARY, lambda value: original(instance, value))
     if generators.streams is not None:
@@ -80,7 +80,7 @@ def keep_uuids_apart(generators: Generators, module: Any) -> None:
         return given.get("node") is not None or getattr(module, "_generate_time_safe", None) is None
 
     random_node = module._random_getnode
-    module._random_getnode = dressed(node, random_node)
+    module._random_getnode = wraps(random_node)(node)
     _fill(generators, module, "uuid1", {"clock_seq": 14}, clocked)
     _fill(generators, module, "uuid6", {"clock_seq": 14})
     _fill(generators, module, "uuid8", {"a": 48, "b": 12, "c": 62})
@@ -106,7 +106,7 @@ def _fill(
             return original(**{**given, **drawn})
         return original(*arguments, **named)
 
-    setattr(module, name, dressed(make, original))
+    setattr(module, name, wraps(original)(make))
 
 
 def _system(bits: int) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FIRST = "."
 """The path of the run's own program."""
+_MOST_THREADS = 10_000
+"""Threads whose numbers are kept, before those of ended ones are dropped."""
 _WIDTH = 128
 """Bits of a derived seed: with 32, two of 100,000 tasks would probably share a stream."""
 
@@ -47,6 +49,8 @@ class Streams:
         """
         thread = _thread_name()
         with self._lock:
+            if len(self._drawn) > _MOST_THREADS:
+                self._forget_ended_threads()
             number = self._drawn.get((library, thread), 0)
             self._drawn[library, thread] = number + 1
         return self._derive(bits, library, thread, number)
@@ -64,6 +68,13 @@ class Streams:
         """Number the entropy of a library from zero again."""
         with self._lock:
             self._drawn = {key: number for key, number in self._drawn.items() if key[0] != library}
+
+    def _forget_ended_threads(self) -> None:
+        """Drop the numbers of threads that Python named itself, for it gives no such name twice."""
+        alive = {str(thread.name) for thread in sys.modules["threading"].enumerate()}
+        self._drawn = {
+            key: number for key, number in self._drawn.items() if key[1] in alive or not key[1].startswith("Thread-")
+        }
 
     def _begin(self, task: str) -> None:
         self.task = task

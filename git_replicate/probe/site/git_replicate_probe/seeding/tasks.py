@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _thread
 
-from git_replicate_probe.seeding.generators import dressed
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _patch_worker(children: Children, module: Any, name: str, label: Callable[[A
             children.generators.probe.guarded("tasks", _follow, children, arguments[0], label)
         return original(*arguments, **named)
 
-    setattr(module, name, dressed(worker, original))
+    setattr(module, name, wraps(original)(worker))
 
 
 def _follow(children: Children, queue: Any, label: Callable[[Any], str]) -> None:
@@ -72,7 +72,6 @@ def patch_executor(children: Children, module: Any) -> None:
     def __init__(self: Any, *arguments: Any, **named: Any) -> None:  # noqa: N807
         original(self, *arguments, **named)
         if getattr(self, "_queue_count", None) == 0:
-            number = int(children.child("e").rpartition(":")[2])
-            self._queue_count = number << _POOLS
+            self._queue_count = children.number("executor") << _POOLS
 
-    kind.__init__ = dressed(__init__, original)
+    kind.__init__ = wraps(original)(__init__)

@@ -6,7 +6,7 @@ a seed starts from a constant in any case. A generator's own method `seed()` can
 
 from __future__ import annotations
 
-from git_replicate_probe.seeding.generators import dressed
+from git_replicate_probe.wrapping import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def _patch(generators: Generators, module: Any, seeds: str, draws: str, prefix: 
         generators.seen(LIBRARY, prefix + draws, whole=not prefix)
         return result
 
-    setattr(module, seeds, dressed(manual_seed, original))
-    setattr(module, draws, dressed(seed, unseeded))
+    setattr(module, seeds, wraps(original)(manual_seed))
+    setattr(module, draws, wraps(unseeded)(seed))
 
 
 def patch(generators: Generators, module: Any) -> None:
