@@ -14,12 +14,10 @@ from git_replicate.core.record import Seeds
 
 SEED_VARIABLE: Final = "GIT_REPLICATE_SEED"
 HASH_VARIABLE: Final = "PYTHONHASHSEED"
-_DETERMINISTIC: Final = {
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    "TF_DETERMINISTIC_OPS": "1",
-    "TF_CUDNN_DETERMINISTIC": "1",
-}
-"""What CUDA's and TensorFlow's libraries read when they are loaded; the rest of `--deterministic` is the probe's."""
+_DETERMINISTIC: Final = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""What CUDA's libraries read when they are loaded; the rest of `--deterministic` is the probe's."""
+_DETERMINISTIC_TENSORFLOW: Final = {"TF_DETERMINISTIC_OPS": "1", "TF_CUDNN_DETERMINISTIC": "1"}
+"""With these TensorFlow refuses to draw numbers without a seed."""
 _LIGHTNING_VARIABLE: Final = "PL_GLOBAL_SEED"
 """What Lightning's `seed_everything()` takes when it is given nothing."""
 SEED_LIMIT: Final = 2**32
@@ -67,7 +65,7 @@ def seed_environment(seeds: Seeds, environ: Mapping[str, str] | None = None) -> 
     around = environ or {}
     wanted = dict(_DETERMINISTIC) if seeds.deterministic else {}
     if seeds.deterministic and seeds.run is not None:
-        wanted[_LIGHTNING_VARIABLE] = str(seeds.run)
+        wanted.update({**_DETERMINISTIC_TENSORFLOW, _LIGHTNING_VARIABLE: str(seeds.run)})
     variables = {name: value for name, value in wanted.items() if not around.get(name)}
     if seeds.run is None:
         return variables
