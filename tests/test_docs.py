@@ -191,7 +191,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-@pytest.mark.parametrize(
+_COMPLETED = pytest.mark.parametrize(
     ("words", "expected"),
     [
         ("git replicate lo", {"log"}),
@@ -204,6 +204,21 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("git replicate start python --stri", set()),
     ],
 )
+
+
+@_COMPLETED
+def test_fish_completes_what_its_completion_of_git_asks_for(repo: GitRepo, words: str, expected: set[str]) -> None:
+    if not shutil.which("fish"):
+        pytest.skip("no fish here")
+    repo.git("update-ref", "refs/experiments/digits/20260102-030405-1a2b3c4d", "HEAD")
+    ours = (CHECKOUT / "share" / SHELLS["fish"]).parent
+    ask = f"set -p fish_complete_path {ours}; complete -C {shlex.quote(words.replace(' ', '-', 1))}"
+    env = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["fish", "--no-config", "-c", ask], cwd=repo.top, capture_output=True, text=True, env=env)
+    assert {line.split("\t")[0] for line in done.stdout.splitlines()} >= expected, done.stderr
+
+
+@_COMPLETED
 def test_bash_completes_as_git_does(repo: GitRepo, words: str, expected: set[str]) -> None:
     git_completion = Path("/usr/share/bash-completion/completions/git")
     if not git_completion.exists():

@@ -215,8 +215,7 @@ def _zsh_quoted(text: str) -> str:
 
 
 def fish(commands: Sequence[Described]) -> str:
-    """Completions of `git replicate` for fish."""
-    names = " ".join(each.command.name for each in commands)
+    """Completions for fish, of `git-replicate`: fish's own completion of git asks those of the program it would run."""
     lines = [
         _NOTE,
         "",
@@ -229,19 +228,31 @@ def fish(commands: Sequence[Described]) -> str:
         f"    {_EXPERIMENTS}",
         "end",
         "",
+        "function __git_replicate_command",
+        "    set -l words (commandline -opc)",
+        "    for word in $words[2..]",
+        "        if not string match -q -- '-*' $word",
+        "            echo $word",
+        "            return",
+        "        end",
+        "    end",
+        "    return 1",
+        "end",
+        "",
         "function __git_replicate_needs_command",
-        f"    __fish_seen_subcommand_from replicate; and not __fish_seen_subcommand_from {names}",
+        "    not __git_replicate_command >/dev/null",
         "end",
         "",
         "function __git_replicate_uses",
-        "    __fish_seen_subcommand_from replicate; and __fish_seen_subcommand_from $argv",
+        "    contains -- $argv[1] (__git_replicate_command)",
         "end",
         "",
-        f"complete -f -c git -n __fish_git_needs_command -a replicate -d {_fish('record experiments')}",
     ]
     for each in commands:
         name = each.command.name
-        lines.append(f"complete -f -c git -n __git_replicate_needs_command -a {name} -d {_fish(each.command.summary)}")
+        lines.append(
+            f"complete -f -c git-replicate -n __git_replicate_needs_command -a {name} -d {_fish(each.command.summary)}"
+        )
     for each in commands:
         lines += ["", *(_fish_option(each, option) for option in each.flags)]
         lines += [line for option in each.positionals if (line := _fish_positional(each, option))]
@@ -250,7 +261,7 @@ def fish(commands: Sequence[Described]) -> str:
 
 def _fish_option(each: Described, option: Option) -> str:
     files = "" if option.takes == "file" else "-f "
-    words = [f"complete {files}-c git -n '__git_replicate_uses {each.command.name}'"]
+    words = [f"complete {files}-c git-replicate -n '__git_replicate_uses {each.command.name}'"]
     words += [f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in option.flags]
     values = _fish_values(option)
     if option.takes == "file":
@@ -264,7 +275,7 @@ def _fish_positional(each: Described, option: Option) -> str:
     values = _fish_values(option)
     if not values:
         return ""
-    return f"complete -f -c git -n '__git_replicate_uses {each.command.name}' -a {_fish(values)}"
+    return f"complete -f -c git-replicate -n '__git_replicate_uses {each.command.name}' -a {_fish(values)}"
 
 
 def _fish_values(option: Option) -> str:
