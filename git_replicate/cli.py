@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from git_replicate import __version__
 from git_replicate.commands import COMMANDS, PROGRAM, Command, find_command
 from git_replicate.console import Console
-from git_replicate.core.errors import ReplicateError, StorageError, UsageError
+from git_replicate.core.errors import ReplicateError, StorageError, UsageError, UserError
 
 NOT_STARTED = 125
+_DEPENDENCIES = frozenset({"blake3", "psutil", "pygit2", "tomli", "tomli_w"})
+"""A checkout can be run without them until one is needed."""
 _STORAGE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 )
@@ -44,6 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReplicateError as error:
         console.fail(error)
         return _exit_code(error, command)
+    except ModuleNotFoundError as error:
+        if error.name not in _DEPENDENCIES:
+            return _report(error, words, console)
+        console.fail(
+            UserError(
+                f"{error.name} is not installed for {sys.executable}", f"{sys.executable} -m pip install {_checkout()}"
+            )
+        )
+        return NOT_STARTED if command is not None and command.name == "start" else 1
     except BrokenPipeError:  # the reader of the answer has gone
         return 0
     except OSError as error:
@@ -55,6 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return _report(error, words, console)
+
+
+def _checkout() -> str:
+    """Where we are run from, as pip takes it."""
+    import shlex
+
+    return shlex.quote(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
 def _open_standard_files() -> None:

@@ -120,6 +120,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (StorageError("full"), 1, 125),
         (OSError(28, "No space left on device", "f"), 1, 125),
         (KeyboardInterrupt(), 130, 130),
+        (ModuleNotFoundError("No module named 'tomli'", name="tomli"), 1, 125),
+        (ModuleNotFoundError("No module named 'tomly'", name="tomly"), 70, 70),
         (ValueError("a bug"), 70, 70),
         (OSError(5, "Input/output error", "f"), 1, 125),
         (OSError(22, "Invalid argument"), 70, 70),

@@ -17,7 +17,10 @@ _AT = re.compile(r"at\(\s*([^,()]+?)\s*,\s*(argmax|argmin)\(\s*([^,()]+?)\s*\)\s
 
 
 def fill_selection(context: Context, rows: Sequence[Row], expression: str) -> None:
-    """Put the value of an `at(…)` expression into every row whose curves have it, as a metric of that name."""
+    """Put the value of an `at(…)` expression into every row whose curves have it, as a metric of that name.
+
+    How many rows have none is said.
+    """
     found = _AT.fullmatch(expression)
     if not found:
         raise UsageError(f"cannot read {expression!r}", "try: at(test_acc, argmax(val_acc))")
@@ -25,12 +28,15 @@ def fill_selection(context: Context, rows: Sequence[Row], expression: str) -> No
     from git_replicate.capture.curves import Curves
 
     names = [f"{row['oid']}:.replicate/metrics.csv" for row in rows]
+    without = 0
     for row, text in zip(rows, context.repository.read_many(names), strict=True):
-        if text is None:
-            continue
-        value = value_at(list(Curves.from_csv(text)), wanted, choice, chooser)
-        if value is not None:
+        value = value_at(list(Curves.from_csv(text or b"")), wanted, choice, chooser)
+        if value is None:
+            without += 1
+        else:
             row[f"metrics.{expression}"] = value
+    if without:
+        context.console.say(f"note: {without} of {len(rows)} runs have no {wanted} at the step of {choice}({chooser})")
 
 
 def value_at(points: Sequence[Point], wanted: str, choice: str, chooser: str) -> float | None:
