@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from git_replicate.capture.environment.naming import normalized
 from git_replicate.capture.seen_files import LoadedCode, SeenFiles
+from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
 
 _MOST: Final = 5_000
@@ -19,7 +19,7 @@ _LARGEST_LIST: Final = 8_000_000
 """Bytes of a distribution's list of files that is still read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Executed:
     """Code that was loaded. inside: paths relative to the top, quoted; outside: absolute paths of code elsewhere."""
 

@@ -10,11 +10,11 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from git_replicate.capture.pointers import annex_id
 from git_replicate.capture.stat_cache import StatCache
+from git_replicate.core.frozen import frozen
 
 _THREADED: Final = 1_000_000
 """Bytes from which threads make hashing a file faster."""
@@ -26,7 +26,7 @@ class ChangingError(OSError):
     """The file did not stay still while it was read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """One file below a declared path; `name` is relative to it, empty for the path itself."""
 

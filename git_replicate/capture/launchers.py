@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from git_replicate.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launcher:
     """How to find the command inside a launcher's: which options take a value, which none, what comes before."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.secrets import mask_text
 
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()][A-Za-z0-9]|[=>78cDEHMNOZ])")
@@ -22,7 +22,7 @@ CUT_MARK: Final = b"[git replicate: %d bytes of output were cut here]\n"
 """Stands in a log for what is not in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Log:
     """The text of `output.log`, and how many bytes were cut from its middle (0 for a whole log)."""
 

@@ -7,12 +7,12 @@ import re
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Scheduler
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Kind:
     """The variables in which one kind of scheduler names the job; the first that is set counts."""
 

@@ -12,13 +12,14 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from git_replicate.capture.curves import STEP_NAMES, Curves, number
 from git_replicate.capture.documents import LIMIT, parse_document
 from git_replicate.capture.values import clean_text
 from git_replicate.core.errors import UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Best
 
 _TIME_NAMES: Final = ("time", "wall_time", "walltime", "elapsed")
@@ -26,7 +27,7 @@ _CLOCK_SLACK: Final = 2.0
 """Seconds by which a file's time may lie before the run's start: file systems and servers keep coarse clocks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metrics:
     """The metrics part of a record, as `Record`'s fields of the same names hold it, and the curves."""
 

@@ -10,9 +10,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import RESERVED_FOLDER
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Output
@@ -22,7 +23,7 @@ MOST_FILES: Final = 10_000
 _CLOCK_SLACK: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Collected:
     """The outputs as a record holds them, and the files behind them.
 

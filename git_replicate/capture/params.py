@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from git_replicate.capture.arguments import guess_params
@@ -17,6 +17,7 @@ from git_replicate.capture.documents import read_document
 from git_replicate.capture.program import find_program, program_name
 from git_replicate.capture.values import fit, flatten, nest, placeholder_text, typed
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.secrets import MASK, is_secret_name, mask_command, mask_text
 from git_replicate.core.settings import NamedData
 
@@ -35,7 +36,7 @@ _PLACEHOLDER = re.compile(r"(?<![${])\{(?P<name>[^\W\d][\w.-]*)\}")
 _NAME = re.compile(r"[^\W\d][\w-]*(?:\.[\w-]+)*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Params:
     """The params part of a record, as `Record`'s fields of the same names hold it."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from git_replicate.core.frozen import frozen
 
 PROBE_FOLDER: Final = "probe"
 """In a run's spool."""
@@ -18,7 +19,7 @@ _MOST_BYTES: Final = 500_000_000
 """Of all the files; what is beyond is not read, and the report says so."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PythonProcess:
     """One Python process: what its first note says of it, and the notes behind that, in order."""
 
@@ -45,7 +46,7 @@ class PythonProcess:
         return (note for note in self.notes if note.get("kind") == kind)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeReport:
     """All of a run's Python processes, in the order of their start."""
 

@@ -11,13 +11,13 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from git_replicate.capture.launchers import LAUNCHERS, Launcher, words
+from git_replicate.core.frozen import frozen
 from git_replicate.core.patterns import lazy
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """A program's name (its script, module or file, without folder and extension) and its own arguments."""
 
@@ -119,7 +119,7 @@ def _resolve(rest: tuple[str, ...], depth: int) -> Program:
     return _resolve(inner.rest, depth + 1) if inner.rest else Program(_stem(word), (), word)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Inner:
     """The command inside a launcher's."""
 

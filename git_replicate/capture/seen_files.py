@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from git_replicate.capture.probe_report import ProbeReport
 from git_replicate.capture.undeclared import Read
+from git_replicate.core.frozen import frozen
 
 C_READERS: Final = frozenset(
     "h5py tables netCDF4 lmdb pyarrow cv2 polars duckdb rasterio osgeo fiona pyogrio tensorflow tensorflow_datasets "
@@ -26,7 +27,7 @@ _HARMLESS: Final = frozenset(
 """Programs that are started all the time and read no data."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoadedCode:
     """A file that was loaded as code: absolute path, when (seconds since 1970), and its times then (ns)."""
 

@@ -12,13 +12,14 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple
 
 from git_replicate.capture.curves import Curves
 from git_replicate.capture.event_files import Scalar
 from git_replicate.capture.probe_report import ProbeReport
 from git_replicate.capture.values import clean_text
+from git_replicate.core.frozen import frozen
 
 API: Final = "api"
 """The source of what comes through `git_replicate.log`."""
@@ -38,7 +39,7 @@ class _Row(NamedTuple):
     values: Mapping[str, float | int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tracked:
     """The points by where they went, each in the order in which they came.
 

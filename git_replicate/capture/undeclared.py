@@ -11,12 +11,12 @@ import re
 import stat
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from git_replicate.capture.data import CACHE_FILE
 from git_replicate.capture.hashing import File, files_below, fingerprint, hash_file, hash_list
 from git_replicate.capture.stat_cache import StatCache
+from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
 
 MOST_SECONDS: Final = 5.0
@@ -38,7 +38,7 @@ _WEIGHTS: Final = re.compile(r"\.pth$")
 _HUB: Final = re.compile(r"/(models|datasets|spaces)--([^/]+)/snapshots/([0-9a-f]{7,64})/")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """A file that was read: its absolute path, when (seconds since 1970), and its mtime then (ns) if known."""
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from git_replicate.core import moments
 from git_replicate.core.errors import UserError
+from git_replicate.core.frozen import frozen
 
 Kind = Literal["param", "metric", "time", "status", "flag", "number", "tags", "attribute"]
 
@@ -49,7 +49,7 @@ _MATCHING = frozenset(["like", "ilike", "glob", "regexp"])
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf|infinity)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """A name as SQL, seen in several ways; an empty one is the same as `sql`.
 
@@ -70,7 +70,7 @@ Resolve = Callable[[str], Column]
 """A name as the user wrote it (unquoted, dotted) to its column; `UserError` with a suggestion if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Token:
     kind: str  # "text", "number", "column", "word", "call", "operator"
     text: str  # a text or number without its quotes, a word in lower case

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -23,6 +23,7 @@ import tomli
 import tomli_w
 
 from git_replicate.core.errors import FormatError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import ExperimentName, RunId
 
 FORMAT: Final = 1
@@ -57,13 +58,13 @@ def _mapping(line: str) -> Any:
     return _doc(line, default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     name: str = _doc("git's user.name, or the login name", default="")
     email: str = _doc("git's user.email, or login@host", default="")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Process:
     host: str = _doc("host name of the machine that ran the command", default="")
     pid: int = _doc("process id of the command (of the recorder until the command starts)", default=0)
@@ -72,7 +73,7 @@ class Process:
     cpu_seconds: float = _doc("user + system time of the command and the children it waited for, seconds", default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scheduler:
     cluster: str = _doc("name of the cluster", default="")
     job: str = _doc("job id as the scheduler gives it", default="")
@@ -80,7 +81,7 @@ class Scheduler:
     restart: int = _doc("how often the scheduler restarted the job", default=0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeftOut:
     """A file or folder of the working tree that is not in the snapshot."""
 
@@ -92,7 +93,7 @@ class LeftOut:
     hash: str = _doc("blake3:hex, where it was within the limits", default="")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submodule:
     """A submodule or embedded repository whose state the gitlink alone does not hold."""
 
@@ -102,7 +103,7 @@ class Submodule:
     dirty: bool = _doc("it had uncommitted changes", default=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Code:
     snapshot: str = _doc("commit that holds exactly the code that ran", default="")
     tree: str = _doc("tree of that commit", default="")
@@ -119,7 +120,7 @@ class Code:
     left_out: tuple[LeftOut, ...] = _doc("what the snapshot leaves out, and why", default=())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seeds:
     run: int | None = _doc("the run's seed, 0 to 2^32-1", default=None)
     mode: str = _doc("auto: drawn for the run; given: asked for; none: only observed", default="none")
@@ -134,7 +135,7 @@ class Seeds:
     deterministic: bool = _doc("libraries were told to use deterministic algorithms only", default=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Best:
     min: float = _doc("smallest value of the curve")
     min_step: int | None = _doc("its step", default=None)
@@ -142,7 +143,7 @@ class Best:
     max_step: int | None = _doc("its step", default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """A declared output."""
 
@@ -151,7 +152,7 @@ class Output:
     kept: str = _doc("where the bytes are: tree (in the run's tree), store (git-lfs layout), or no", default="no")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenFile:
     """A file that the run wrote and that is not kept."""
 
@@ -161,7 +162,7 @@ class WrittenFile:
     moved_to: str = _doc("where an isolated run's file was moved", default="")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """One recorded execution of one command."""
 

@@ -10,32 +10,33 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, get_type_hints
 
 from git_replicate.core.errors import ConfigError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import experiment_name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParamsSettings:
     files: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NamedData:
     path: str = ""
     hash: str = "content"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataSettings:
     paths: tuple[str, ...] = ()
     named: Mapping[str, NamedData] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageSettings:
     name: str = ""
     script: str = ""
@@ -43,7 +44,7 @@ class StageSettings:
     outputs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResultsSettings:
     metrics: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
@@ -53,7 +54,7 @@ class ResultsSettings:
     minimize: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SnapshotSettings:
     exclude: tuple[str, ...] = ()
     large_bytes: int = 50_000_000
@@ -61,19 +62,19 @@ class SnapshotSettings:
     folder_files: int = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RandomSettings:
     seed: int | str = "auto"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnvironmentSettings:
     prepare: bool = False
     create: str = ""
     variables: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputsSettings:
     large_bytes: int = 10_000_000
     lfs: bool = False
@@ -81,24 +82,24 @@ class OutputsSettings:
     ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tolerance:
     rtol: float = 0.0
     atol: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IsolatedSettings:
     always: bool = False
     link: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeSettings:
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubmitSettings:
     scheduler: str = ""
     options: tuple[str, ...] = ()
@@ -106,12 +107,12 @@ class SubmitSettings:
     top: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogSettings:
     bytes: int = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     experiment: str = ""
     command: tuple[str, ...] = ()

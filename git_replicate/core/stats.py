@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from git_replicate.core.frozen import frozen
 
 _T975 = (
     12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216, 2.22814, 2.20099, 2.17881,
@@ -67,7 +68,7 @@ def smaller_is_better(metric: str, maximize: Sequence[str], minimize: Sequence[s
     return metric not in maximize and bool(re.search(r"loss|error|perplexity|\brmse\b|\bmae\b", metric))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """Two samples: the second's mean less the first's, its 95 % confidence interval (Welch), and the effect size."""
 

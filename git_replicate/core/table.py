@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from git_replicate.core.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Spread:
     """A mean over runs with its standard deviation (n - 1; None for one run) and how many runs."""
 
@@ -16,7 +18,7 @@ class Spread:
     n: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Table:
     """Columns by name, and rows as long as there are columns; None is an absent cell."""
 

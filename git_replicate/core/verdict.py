@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Record, Status
 from git_replicate.core.settings import Tolerance
 from git_replicate.core.table import same
@@ -36,7 +37,7 @@ class Outcome(StrEnum):
 _SEVERITY: Final = tuple(Outcome)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Side:
     """One of two runs, with what its record keeps beside it."""
 
@@ -47,7 +48,7 @@ class Side:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tolerances:
     """By metric, and for all others; `given` overrides both."""
 
@@ -59,7 +60,7 @@ class Tolerances:
         return self.named.get(metric, self.given or self.default)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """How a run compares with its original; `as_document` is its form in a record."""
 

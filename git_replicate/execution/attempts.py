@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from git_replicate.capture.undeclared import declared_data
 from git_replicate.capture.values import flatten
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import LeftOut, Record, Status
@@ -31,7 +32,7 @@ from git_replicate.store.store import read_files, read_run
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Earlier:
     """A run as its last attempt left it."""
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from git_replicate.core.frozen import frozen
 from git_replicate.execution import terminal
 from git_replicate.execution.backlog import GO_ON, HOLD
 from git_replicate.execution.environment import execute
@@ -32,7 +33,7 @@ _CHUNK = 1 << 16
 _DRAIN_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """What the holder is to start, and on which terminals."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.settings import Settings
 from git_replicate.git.repository import Repository
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inputs:
     """The text of `data.toml`, the stages run or restored for it, and what keeps their outputs as they are."""
 

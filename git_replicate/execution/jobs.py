@@ -17,10 +17,11 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
 from git_replicate.capture import machine
+from git_replicate.core.frozen import frozen
 
 RUN_VARIABLE: Final = "GIT_REPLICATE_RUN"
 WAIT_VARIABLE: Final = "GIT_REPLICATE_RANK_WAIT"
@@ -33,7 +34,7 @@ _FORGET: Final = 45 * 86400.0
 _PAUSE: Final = (0.02, 0.5)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobStart:
     """One start of one command in one job, on this rank."""
 
@@ -43,7 +44,7 @@ class JobStart:
     rank: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobRun:
     """What rank 0 tells the others, and the next attempt: its run, and what their commands need to know."""
 

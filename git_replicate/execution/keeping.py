@@ -15,9 +15,10 @@ import contextlib
 import json
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from git_replicate.core.errors import FormatError, GitError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import parse_run_ref, run_ref, trash_ref
 from git_replicate.core.record import Record
 from git_replicate.execution.plan import Plan
@@ -28,7 +29,7 @@ from git_replicate.store.lock import wait_lock
 from git_replicate.store.store import Parts, finish, read_run
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holding:
     """A run that holds files of the store.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 import tomli
@@ -21,6 +21,7 @@ from git_replicate.capture.program import is_python, layers, may_start_anything
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
 from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.core.errors import GitError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Record
 from git_replicate.execution.plan import Plan, started_at
 from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
@@ -29,7 +30,7 @@ _GENERATED: Final = re.compile(r"/(?:\.cache|\.triton|\.nv|torchinductor_[^/]*|i
 """Folders of code that a compiler or a kernel has written, and writes again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObservedCode:
     """The record with what code ran, the files of it to keep beside, warnings, and what could not be kept."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from git_replicate.capture import machine
+from git_replicate.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """How a command ended. Both exit code and signal are None if nobody saw the end."""
 

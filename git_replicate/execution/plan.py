@@ -12,11 +12,12 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from git_replicate.capture.outputs import stamp_files
 from git_replicate.capture.tensorboard import find_event_files
+from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Record
 from git_replicate.core.settings import Settings
 from git_replicate.core.stats import smaller_is_better
@@ -26,7 +27,7 @@ _FRESH = 60.0
 """Seconds; an older file has a time that tells it from this run's."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What the user asked of one `start`; paths are relative to the top of the worktree."""
 
@@ -52,7 +53,7 @@ class Request:
     """Have libraries use deterministic algorithms only."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """How to conclude a run: where its results are, and how much of them to keep."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from git_replicate.capture import machine
@@ -18,6 +18,7 @@ from git_replicate.capture.program import program_name
 from git_replicate.capture.seeds import draw_seed, seed_environment
 from git_replicate.core import record as records
 from git_replicate.core.errors import GitError, StorageError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import ExperimentName, RunId, clean_component, experiment_name, new_run_id
 from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
 from git_replicate.core.secrets import mask_command, mask_text
@@ -58,7 +59,7 @@ _ROOM = 1 << 16
 """Bytes that a spool must have room for; less, and what the command prints would fail as well."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a run happens: the repository, what is configured for it, and how to talk to the person."""
 
@@ -69,7 +70,7 @@ class Place:
     warn: Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prepared:
     """All that is known before the command starts."""
 
@@ -96,7 +97,7 @@ class Prepared:
         return f"{self.record.experiment}/{self.record.id}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Captured:
     """What there is to know without writing anything."""
 

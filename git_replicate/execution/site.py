@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Code, Seeds
 
 FILES_FOLDER = "files"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Site:
     """A checkout, the worktree that it stands for, and what the run is to have from an earlier one."""
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from git_replicate.capture import machine
+from git_replicate.core.frozen import frozen
 
 Alive = Literal["recorder", "holder", "command", "none", "elsewhere"]
 STREAMS = ("stdout", "stderr")
@@ -49,7 +50,7 @@ class Position:
             self.stderr += length
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spool:
     """One live run's folder."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
 
 from git_replicate.core.errors import GitError, StorageError
+from git_replicate.core.frozen import frozen
 
 QUIET_CONFIG = (
     "core.hooksPath=/dev/null",
@@ -45,7 +45,7 @@ _LAST_SECONDS = 10.0
 _FULL_DISK = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Permission denied")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Git:
     """How to start git for one repository; `git_dir` None lets git discover it from `directory`."""
 

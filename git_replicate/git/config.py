@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from git_replicate.core.frozen import frozen
 from git_replicate.git.command import QUIET_CONFIG, Git
 from git_replicate.git.repository import Layout
 
@@ -15,7 +16,7 @@ _FALSE = ("false", "no", "off", "0", "")
 _INTEGER = re.compile(r"([+-]?\d+)[kmg]?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GitConfig:
     """All values of all levels, later ones winning; names are as git prints them (section and key in lower case)."""
 

@@ -17,11 +17,11 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
 
 from git_replicate.core.errors import GitError, RefLockedError, RefMovedError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.patterns import lazy
 from git_replicate.git.backoff import wait
 from git_replicate.git.command import Git
@@ -310,7 +310,7 @@ def _instruction(update: RefUpdate, zero: str) -> str:
     return f"update {update.name}\0{update.new}\0{update.old or zero}\0"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Object:
     oid: Oid
     kind: str

@@ -7,9 +7,10 @@ SHA-256, reftable, sparse index, partial clones with missing objects. One contra
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NewType, Protocol
+
+from git_replicate.core.frozen import frozen
 
 Oid = NewType("Oid", str)
 """An object's id, in hex: 40 digits for SHA-1, 64 for SHA-256."""
@@ -25,14 +26,14 @@ class Mode(IntEnum):
     GITLINK = 0o160000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TreeEntry:
     name: bytes
     mode: int
     oid: Oid
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """Who and when; `offset` is minutes east of UTC."""
 
@@ -42,7 +43,7 @@ class Signature:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commit:
     tree: Oid
     parents: tuple[Oid, ...]
@@ -51,7 +52,7 @@ class Commit:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RefUpdate:
     """One compare-and-swap: `old` None means the ref must not exist, `new` None deletes it."""
 
@@ -60,7 +61,7 @@ class RefUpdate:
     new: Oid | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """Where a repository keeps things. Paths are absolute; `top` is None in a bare repository."""
 

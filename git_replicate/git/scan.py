@@ -17,9 +17,9 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from git_replicate.core.errors import GitError
+from git_replicate.core.frozen import frozen
 from git_replicate.git.command import Git, failure
 from git_replicate.git.repository import Mode, Oid
 
@@ -37,7 +37,7 @@ _BROKEN_FILTER = re.compile(rb"clean filter '(.+)' failed")
 _PLAIN_ENTRY = (b"H 100", b"H 120")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Changes:
     """How the working tree differs from the index; nothing of it is stored yet."""
 
@@ -56,7 +56,7 @@ class Changes:
     """Tracked paths at or below the reserved name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored:
     """The tree that `store` wrote, and what git would not take into it."""
 
@@ -156,7 +156,7 @@ _UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 _ENTRIES = ("ls-files", "-z", "-v", "--stage")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Listing:
     name: str
     process: subprocess.Popen[bytes]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
 
+from git_replicate.core.frozen import frozen
 from git_replicate.git.command import LOCAL_VARIABLES, Git
 
 _SECONDS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceState:
     """A repository's working tree: its top, its commit ("" if unborn), its remote's address, its changed files."""
 

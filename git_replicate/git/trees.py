@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from git_replicate.core.frozen import frozen
 from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leaf:
     """What a path in a tree holds."""
 

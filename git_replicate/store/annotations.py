@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import ANNOTATIONS_REF
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
@@ -24,7 +25,7 @@ PATIENCE = 20.0
 """Seconds to wait for the other writers of this machine; then the ref's own compare-and-swap has to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Annotations:
     """The present state of what was said of one run."""
 
@@ -40,7 +41,7 @@ class Annotations:
     restored: bool = False  # it was removed, and brought back
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One thing said: tag, untag, comment, archive, unarchive, invalid, valid, superseded_by, derived_from, remove,
     restore."""

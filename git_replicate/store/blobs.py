@@ -13,9 +13,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from typing import Final
 
+from git_replicate.core.frozen import frozen
 from git_replicate.git.loose import flush_folder
 
 DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -31,7 +31,7 @@ class ChangedError(OSError):
     """The file did not stay still while it was copied."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """A file in the store."""
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import difflib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from git_replicate.core.errors import UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import RESERVED_FOLDER
 from git_replicate.core.query import Column, compile_where, parse_sort, quote_name
 from git_replicate.git.repository import Repository
@@ -49,7 +49,7 @@ _PREFIXES: Final[Mapping[str, str]] = {
 _FROM = "runs JOIN params ON params.row = runs.row JOIN metrics ON metrics.row = runs.row"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Names:
     """The params and metrics that any run has."""
 

@@ -15,11 +15,11 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.moments import timestamp
 from git_replicate.core.query import FUNCTIONS, Column, Kind
 from git_replicate.core.record import FORMAT
@@ -38,7 +38,7 @@ _CACHE_KILOBYTES = 64_000
 _LONGEST_VALUE = 50_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attribute:
     """Where in the record an attribute is, and what it is."""
 

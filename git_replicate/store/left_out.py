@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path, unquote_path
 from git_replicate.core.patterns import lazy
 from git_replicate.core.record import LeftOut
@@ -42,7 +43,7 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stamp:
     """A file's size and time of last change, which tell whether somebody changed it since."""
 
@@ -54,7 +55,7 @@ class Stamp:
         return cls(status.st_size, status.st_mtime_ns // 1000)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judgement:
     """Every untracked file is in `chosen` or below an entry of `left_out`."""
 

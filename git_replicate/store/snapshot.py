@@ -16,10 +16,11 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 from git_replicate.core.errors import GitError, RefMovedError, ReplicateError, StorageError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import RESERVED_FOLDER, RUNS_PREFIX
 from git_replicate.core.paths import quote_path, unquote_path
 from git_replicate.core.patterns import lazy
@@ -47,7 +48,7 @@ _RESERVED: Final = RESERVED_FOLDER.encode()
 _STATE_FILE: Final = "snapshot.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """What ran. Paths are text as in records (see `core.paths`)."""
 
@@ -65,7 +66,7 @@ class Snapshot:
     """Lines for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndScan:
     """What differs once the run has ended."""
 
@@ -75,7 +76,7 @@ class EndScan:
     """Files not tracked by git that are new or other than they were."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Nested:
     """What the submodules and embedded repositories added to a snapshot."""
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from git_replicate.core import record as records
 from git_replicate.core.errors import FormatError, GitError, RefMovedError, StorageError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import (
     RESERVED_FOLDER,
     RUNS_PREFIX,
@@ -64,7 +65,7 @@ class SnapshotGoneError(StorageError):
     """The snapshot's objects were taken away before a ref could hold them: take it again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parts:
     """The files that go with a record. Empty, or None, leaves what an earlier commit of the run holds."""
 
@@ -79,7 +80,7 @@ class Parts:
     extra: Mapping[str, bytes] = field(default_factory=dict)  # path under the reserved folder -> content
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRef:
     experiment: ExperimentName
     id: RunId
@@ -91,14 +92,14 @@ class RunRef:
         return f"{self.experiment}/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredRun:
     ref: str
     commit: Oid
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunFiles:
     """The files beside a record; None for one that the run has not."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from git_replicate.core.frozen import frozen
 from git_replicate.git.state import SourceState, find_top, source_state
 
 FOLDER: Final = "extern"
@@ -20,7 +20,7 @@ _MOST_BYTES: Final = 1_000_000
 _MOST_TOTAL: Final = 20_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Extern:
     """Files to keep, by their path below the reserved folder, and in words what could not be kept."""
 

@@ -8,14 +8,15 @@ no two kinds own the same. Facts that cannot be found out are absent, or a doubt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from git_replicate.capture.environment.recipe import Recipe, Sources
 from git_replicate.capture.values import flatten
+from git_replicate.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scene:
     """The command whose environment is asked for: its words, where it runs, its variables, the worktree's top."""
 
@@ -29,7 +30,7 @@ class Scene:
     """Other folders whose code is the worktree's: what a checkout stands for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """What a kind found: its part of `environment.toml`, and in words what could not be found out."""
 
@@ -37,7 +38,7 @@ class Facts:
     doubts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """One thing that is not as it was recorded; None: absent.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from git_replicate.capture.environment.naming import normalized
+from git_replicate.core.frozen import frozen
 
 LOCK_FILES: Final = (
     "uv.lock", "pylock.toml", "pixi.lock", "conda-lock.yml", "poetry.lock", "pdm.lock", "Pipfile.lock",
@@ -17,7 +17,7 @@ LOCK_FILES: Final = (
 _MOST_BYTES: Final = 20_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Locked:
     """What a lock file says of one version of a distribution: the hashes of its files, and the index it is from."""
 

@@ -12,10 +12,10 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from git_replicate.capture.program import is_python, layers, may_start_anything
+from git_replicate.core.frozen import frozen
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?\+?")
 _ASK = (
@@ -27,7 +27,7 @@ _CONDAS: Final = ("conda", "mamba", "micromamba")
 _MANAGERS: Final = ("uv", "poetry", "pdm", "hatch", "pipenv", "rye", "pixi")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interpreter:
     """An interpreter's executable as it is started, its prefixes and its version (empty if unknown)."""
 

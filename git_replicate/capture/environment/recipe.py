@@ -10,14 +10,16 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from git_replicate.core.frozen import frozen
 
 RECIPE_FORMAT = 1
 """Part of every identity: an environment built by other rules is another one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Requirement:
     """One distribution to install, exactly.
 
@@ -33,7 +35,7 @@ class Requirement:
     backend: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Missing:
     """What cannot be had, and why, in words."""
 
@@ -44,7 +46,7 @@ class Missing:
         return f"{self.name}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recipe:
     """One environment to be built. Which fields count depends on `kind`.
 
@@ -86,7 +88,7 @@ def _no_file(path: str) -> bytes | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sources:
     """What a recipe may be made from: the files of a snapshot (or worktree), and the indexes that are configured here.
 
