@@ -24,7 +24,7 @@ from git_replicate.execution.spool import Alive, Spool, fallback_root, list_spoo
 from git_replicate.execution.waiting import end_abandoned, job_has_ended
 from git_replicate.git.repository import Repository
 from git_replicate.store.elsewhere import elsewhere
-from git_replicate.store.notes import write_notes
+from git_replicate.store.notes import heal_notes, write_notes
 from git_replicate.store.store import Parts, finish, list_runs, read_run
 
 
@@ -102,6 +102,8 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
         _remove_leftovers(repo)
         sweep_worktrees(repo.layout)
         write_notes(repo)
+        if heal_notes(repo):
+            yield Recovered("notes", "made again from the runs")
 
 
 def _without_spool(repo: Repository, *, dry_run: bool) -> Iterator[Recovered]:

@@ -97,6 +97,20 @@ def rebuild_notes(repo: Repository) -> None:
             _write_batch(repo, folder, _marks(folder))
 
 
+def heal_notes(repo: Repository) -> bool:
+    """Make the notes again if they cannot be read or some were lost; whether that was so."""
+    folder = state_dir(repo.layout)
+    if not os.path.isdir(folder):
+        return False
+    with try_lock(os.path.join(folder, _LOCK)) as held:
+        if not held or (not (damaged := _let_go_if_damaged(repo)) and _all_there(repo, folder)):
+            return False
+        before = None if damaged else repo.read_ref(NOTES_REF)
+        _forget_tip(folder)
+        _write_batch(repo, folder, _marks(folder))
+        return damaged or repo.read_ref(NOTES_REF) != before
+
+
 def _marks(folder: str) -> dict[str, list[Oid]]:
     """The marks that wait, by name, with the commits they hold; a power cut leaves empty ones."""
     root = os.path.join(folder, _PENDING)
@@ -158,7 +172,8 @@ def _all_there(repo: Repository, folder: str) -> bool:
             return True
         if commit not in found:
             found.add(commit)
-            waiting += repo.read_commit(commit).parents
+            with contextlib.suppress(GitError):  # its history has been cut off
+                waiting += repo.read_commit(commit).parents
     return False
 
 

@@ -17,7 +17,7 @@ from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
 from git_replicate.store.annotations import annotate
 from git_replicate.store.note_tree import list_notes, put_notes, read_note
-from git_replicate.store.notes import note_tested, read_notes, rebuild_notes, write_notes
+from git_replicate.store.notes import heal_notes, note_tested, read_notes, rebuild_notes, write_notes
 from git_replicate.store.store import Parts, begin, finish, list_runs
 from git_replicate.store.tested import merge_note, remember_tree
 from tests.store.making import ended, make_run, of_head, race, running
@@ -345,6 +345,27 @@ def test_notes_that_cannot_be_read_are_made_again_from_the_runs(repo: GitRepo, o
     assert found.keys() == {first, second, repo.git("rev-parse", "HEAD")}
     assert found[first] == blob
     assert repo.git("fsck", "--strict", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("how", ["empty", "commit", "tree", "deleted"])
+def test_healing_makes_lost_notes_again_without_waiting_for_a_run(repo: GitRepo, opened: Repository, how: str) -> None:
+    first = make_run(opened, 1)
+    write_notes(opened)
+    whole = noted(repo)
+    assert not heal_notes(open_repository(str(repo.top), backend="plumbing"))
+    if how == "deleted":
+        repo.git("update-ref", "-d", "refs/notes/experiments")
+    else:
+        broken(repo, "refs/notes/experiments", how)
+    assert heal_notes(open_repository(str(repo.top), backend="plumbing"))
+    assert noted(repo) == whole
+    assert first in whole
+    assert not heal_notes(open_repository(str(repo.top), backend="plumbing"))
+
+
+def test_there_is_nothing_to_heal_where_nothing_was_recorded(repo: GitRepo, opened: Repository) -> None:
+    assert not heal_notes(opened)
+    assert not (repo.top / ".git" / "replicate").exists()
 
 
 @pytest.mark.parametrize("how", ["empty", "commit"])
