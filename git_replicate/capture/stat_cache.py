@@ -6,10 +6,12 @@ Only a cache: where it cannot be opened, read or written, everything is hashed, 
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _RACY_NS: Final = 2_000_000_000
 """A file changed less than this before it was hashed may change again without a trace: times can be that coarse."""
@@ -25,17 +27,21 @@ class StatCache:
     def __init__(self, path: str) -> None:
         self._path = path
         self._database: sqlite3.Connection | None = None
+        self._error: type[Exception] = OSError
         self._new: dict[bytes, tuple[int, int, int, str, str]] = {}
         self._whole: tuple[bytes, ...] = ()
         self._read: dict[bytes, tuple[int, int, int, str, str]] = {}
 
     def __enter__(self) -> StatCache:
+        import sqlite3  # late: most runs hash nothing
+
+        self._error = sqlite3.Error
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             self._database = sqlite3.connect(self._path, timeout=0.5, isolation_level=None)
             self._database.execute("PRAGMA synchronous=OFF")
             self._database.execute(_TABLE)
-        except (sqlite3.Error, OSError):
+        except (self._error, OSError):
             self._close()
         return self
 
@@ -48,7 +54,7 @@ class StatCache:
                 self._database.execute("BEGIN IMMEDIATE")
                 self._database.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
                 self._database.execute("COMMIT")
-            except sqlite3.Error:
+            except self._error:
                 self._new = {}  # somebody else writes, or the disk is full: hash again next time
         self._close()
 
@@ -60,7 +66,7 @@ class StatCache:
         query = "SELECT path, size, mtime, ctime, inode, digest FROM hashes WHERE path >= ? AND path < ?"
         try:
             rows = self._database.execute(query, (inside, inside[:-1] + b"0")).fetchall()
-        except sqlite3.Error:
+        except self._error:
             self._close()
             return
         self._read.update((row[0], row[1:]) for row in rows)
@@ -80,7 +86,7 @@ class StatCache:
         key = (os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, _inode(status))
         try:
             row = self._database.execute(query, key).fetchone()
-        except sqlite3.Error:
+        except self._error:
             self._close()
             return None
         return str(row[0]) if row else None

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 from typing import Final
 
 from git_replicate.core.frozen import frozen
@@ -68,6 +67,8 @@ def _stamp(file: str) -> tuple[int, int, int]:
 
 
 def _keep(store: str, file: str) -> Kept:
+    import tempfile  # late: most runs keep nothing so big
+
     descriptor, temporary = tempfile.mkstemp(prefix=".git-replicate-", dir=store)
     try:
         with open(file, "rb") as source, os.fdopen(descriptor, "wb") as target:

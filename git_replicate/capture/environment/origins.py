@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from git_replicate.capture.environment.indexes import mask_address
 from git_replicate.git.state import SourceState, source_state
@@ -51,6 +50,8 @@ def _origin(document: Mapping[str, Any], tops: Sequence[str]) -> dict[str, Any]:
     if folder.get("editable"):
         origin["editable"] = True
     if url.startswith("file:") and not archive:
+        from urllib.parse import unquote, urlsplit  # late: most distributions are from an index
+
         origin.update(describe_source(unquote(urlsplit(url).path), tops))
     return origin or {"local": True}
 
