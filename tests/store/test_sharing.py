@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -566,3 +567,23 @@ def test_a_partial_clone_takes_and_sends_whole_runs(repo: GitRepo) -> None:
     assert partial.push().runs == 1
     assert first.fetch().new == [TWO]
     assert partial.git.git("config", "remote.origin.partialclonefilter") == "blob:none"
+
+
+def test_clones_whose_clocks_agree_to_the_microsecond_agree_on_what_was_said(
+    pair: tuple[GitRepo, Clone, Clone],
+) -> None:
+    _, first, second = pair
+    make_run(first.repo, 1)
+    first.push()
+    second.fetch()
+    moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    start = start_of(first.repo, Oid(tip(first, ONE)))
+    for clone, word in ((first, "alpha"), (second, "beta")):
+        changes = [Change("comment", word), Change("tag", word), Change("invalid", word)]
+        append(clone.repo, {start: changes}, actor=(word, f"{word}@example.org"), now=moment)
+    first.push()
+    second.push()
+    first.fetch()
+    state = read_annotations(first.repo)[start]
+    assert state == read_annotations(second.repo)[start]
+    assert (set(state.tags), state.comment, state.invalid) == ({"alpha", "beta"}, "beta", "beta")
