@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from bench.probe import measure_probe
 from bench.readers import measure_readers
 
 TOP = Path(__file__).resolve().parent.parent
@@ -87,6 +88,7 @@ def measure(folder: Path) -> dict[str, float]:
     )
     show(figures, "start -- true, 10 files", recorded, "true", plain)
     overhead = statistics.median(recorded)
+    measure_probe(folder, timed, paired, partial(show, figures), rounds=ROUNDS)
     large = make_repository(folder, FILES)
     scan, recorded = paired(
         lambda: add_and_write_tree(large), lambda: timed([*PROGRAM, "start", "-q", "--", "true"], large), 5

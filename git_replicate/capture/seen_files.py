@@ -97,18 +97,20 @@ def _add_read(seen: SeenFiles, path: str, when: float, mtime_ns: int) -> None:
         seen.reads[path] = Read(path, when, mtime_ns)
 
 
-def data_read(seen: SeenFiles, since: float) -> list[Read]:
+def data_read(seen: SeenFiles, since: float, top: str = "") -> list[Read]:
     """The files, and folders that stand for theirs, that were there before the run read them.
 
-    since: when the run started; what was made or changed after that is taken for the run's own product.
-    Hidden files are left out: they are how a tool remembers things.
+    since: when the run started; what was made or changed after that is taken for the run's own product; top: of the
+    worktree. Hidden files are left out, for they are how a tool remembers things, and so is what belongs to the
+    interpreter's environment.
     """
-    reads = [Read(path) for path in sorted(seen.folders)]
+    environments = {prefix for prefix in seen.prefixes if not f"{top}/".startswith(f"{prefix.rstrip('/')}/")}
+    reads = [Read(path) for path in sorted(seen.folders) if not _below(path, environments)]
     for path, read in sorted(seen.reads.items()):
         own = path in seen.written and seen.written[path] <= read.time
         later = read.mtime_ns is not None and read.mtime_ns >= since * 1e9
         hidden = os.path.basename(path).startswith(".")
-        if not (own or later or hidden or path in seen.code or _below(path, seen.folders)):
+        if not (own or later or hidden or path in seen.code or _below(path, seen.folders | environments)):
             reads.append(read)
     return reads
 

@@ -31,6 +31,7 @@ _SYSTEM: Final = ("/proc", "/sys", "/dev", "/run", "/usr", "/lib", "/lib64", "/l
 _NO_DATA: Final = re.compile(
     r"/(?:site-packages|dist-packages|__pycache__|node_modules|\.git)/|/lib/python\d|/\.cache/(?:pip|uv|matplotlib|torch/kernels)/"
     r"|/\.(?:config|local|matplotlib|triton|nv|ipython|jupyter|keras/keras\.json)(?:/|$)"
+    r"|/(?:models|datasets|spaces)--[^/]+/(?:refs|\.no_exist)/|/(?:wandb|mlruns)/"
     r"|/\.(?:ssh|aws|azure|kaggle|docker|kube|netrc|vscode-server|cursor-server|cache/huggingface/token)(?:/|$)"
     r"|\.(?:py|pyc|pyi|pyd|pth|so|so\.[\d.]+|dylib)$"
 )

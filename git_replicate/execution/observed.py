@@ -117,7 +117,7 @@ def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) 
     known = {os.path.normpath(path) for path in declared}
     known |= {os.path.realpath(path) for path in known}
     reads = []
-    for read in data_read(seen, started_at(record, plan)):
+    for read in data_read(seen, started_at(record, plan), plan.top):
         inner = inner_path(read.path, plan.top)
         if inner_path(read.path, common) is None if inner is None else not snapshot.has(inner):
             reads.append(read)

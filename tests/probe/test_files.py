@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
+from git_replicate.capture.undeclared import Read
 from tests.probe.running import Observed, observe
 
 
@@ -167,6 +168,14 @@ print(open("a").read())
     observed = observe(tmp_path, code)
     assert (observed.output, observed.errors) == ("interrupted\nx\n", "")
     assert {note["error"] for note in observed.notes("failure")} == {"RuntimeError('ours')"}
+
+
+def test_files_of_the_interpreters_environment_are_not_data_unless_the_worktree_is_in_it(tmp_path: Path) -> None:
+    certificates = tmp_path / "env" / "ssl" / "cacert.pem"
+    reads = {str(path): Read(str(path), 2.0, 1) for path in (certificates, tmp_path / "data.csv")}
+    seen = SeenFiles(reads=reads, prefixes={str(tmp_path / "env")})
+    assert [read.path for read in data_read(seen, 1.7e9, str(tmp_path))] == [str(tmp_path / "data.csv")]
+    assert len(data_read(seen, 1.7e9, str(tmp_path / "env" / "project"))) == 2
 
 
 def test_interpreters_own_files_are_not_data(tmp_path: Path) -> None:
