@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from git_replicate.commands.context import Context
+    from git_replicate.core.space import Space
     from git_replicate.core.sweep import Objective, Planned, Sweep
 
 
@@ -31,6 +32,7 @@ def new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
         raise UsageError("no command to run", "git replicate sweep -p lr=0.1,0.01 -- python train.py --lr {lr}")
     base = read_space(_read_file(options.space)) if options.space else None
     space = parse_space(options.param, options.zip, base)
+    _check_secrets(space)
     seeds = _seeds(options.seeds)
     if not space.dimensions and not seeds:
         raise UsageError("nothing to sweep over", "-p lr=0.1,0.01, or --seeds 5")
@@ -59,6 +61,20 @@ def new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
     )
     _check_search(options, sweep)
     return sweep
+
+
+def _check_secrets(space: Space) -> None:
+    """`UsageError` for a secret: every run's record holds the space, and a secret must be in none."""
+    from git_replicate.core.secrets import is_secret_name, mask_command
+    from git_replicate.core.space import describe
+
+    for name, dimension in space.dimensions.items():
+        word = f"--{name}={describe(dimension)}"
+        if is_secret_name(name) or mask_command((word,)) != (word,):
+            raise UsageError(
+                f"-p {name}: a secret is recorded nowhere, so nothing can be swept over it",
+                f"export {name.upper()}=...",
+            )
 
 
 def _objectives(options: argparse.Namespace, context: Context) -> tuple[Objective, ...]:

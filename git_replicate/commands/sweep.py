@@ -221,8 +221,8 @@ def _carry_out(
 ) -> int:
     from git_replicate.commands._watching import Progress
     from git_replicate.core.progress import Tally
-    from git_replicate.core.sweep import planned_of
-    from git_replicate.execution.sweep import carry_out, tidy
+    from git_replicate.core.sweep import Planned, planned_of
+    from git_replicate.execution.sweep import INTERRUPTED, carry_out, prepare_once, tidy
     from git_replicate.store.notes import write_notes
 
     number = missing + len(begun)
@@ -235,6 +235,8 @@ def _carry_out(
     runs = "as many runs as you like" if open_ended else f"{number} run{'s' * (number != 1)}"
     progress.say(f"sweep {job.sweep.id}: {runs}{more}")
     stopped = ""
+    if job.sweep.options.prepare or context.settings.environment.prepare or context.settings.stage:
+        prepare_once(job, engine, Planned(0, {}))
     try:
         stopped = carry_out(
             job,
@@ -249,4 +251,4 @@ def _carry_out(
         tidy(context.writer)
         progress.close(job.sweep.id)
     context.console.answer(job.sweep.id)
-    return 130 if stopped == "interrupted" else 1 if tally.failed else 0
+    return 130 if stopped == INTERRUPTED else 1 if tally.failed else 0

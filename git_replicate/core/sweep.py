@@ -12,6 +12,7 @@ from typing import Any
 
 from git_replicate.core.errors import FormatError, UsageError
 from git_replicate.core.record import Document, Record
+from git_replicate.core.secrets import mask_command
 from git_replicate.core.space import Point, Space, describe, grid, grid_size, parse_space, random_point
 from git_replicate.core.strategies import GRID, RANDOM
 
@@ -101,7 +102,7 @@ class Sweep:
         first = self.objectives[0] if self.objectives else None
         document: Document = {
             "id": self.id,
-            "command": list(self.command),
+            "command": list(mask_command(self.command)),
             "space": {name: describe(dimension) for name, dimension in self.space.dimensions.items()},
             "zip": [list(group) for group in self.space.zipped],
             "strategy": self.strategy,

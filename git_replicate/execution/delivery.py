@@ -26,7 +26,8 @@ from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.settings import Settings
 from git_replicate.core.sweep import Planned, Sweep
 from git_replicate.execution.changing import replace_param
-from git_replicate.git.history import mentions
+from git_replicate.git.history import find_line, mentions
+from git_replicate.git.opening import find_layout
 from git_replicate.git.repository import Oid, Repository
 
 _API: Final = "git_replicate"
@@ -118,14 +119,14 @@ def same_program(first: Sequence[str], second: Sequence[str]) -> bool:
 # --- after a run
 
 
-def fault(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:
-    """Why no further run of the sweep makes sense, if the run shows that."""
+def fault(sweep: Sweep, planned: Planned, record: Record, top: str = "") -> UserError | None:
+    """Why no further run of the sweep makes sense, if the run shows that; `top`: of a worktree, to find code in."""
     if record.code.leaked:
         return UserError(
             f"run {record.id} loaded code of your own worktree instead of the snapshot's: the sweep stops",
             f"git replicate show {record.id}",
         )
-    return _undelivered(sweep, planned, record) or _own_seed(sweep, planned, record) or _unmeasured(sweep, record)
+    return _undelivered(sweep, planned, record) or _own_seed(sweep, planned, record, top) or _unmeasured(sweep, record)
 
 
 def _unmeasured(sweep: Sweep, record: Record) -> UserError | None:
@@ -159,7 +160,7 @@ def _undelivered(sweep: Sweep, planned: Planned, record: Record) -> UserError | 
     return None
 
 
-def _own_seed(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:
+def _own_seed(sweep: Sweep, planned: Planned, record: Record, top: str) -> UserError | None:
     """That the program has another seed than its run: as a param of its own, or in a seeding call."""
     if planned.seed is None or "seed" in placeholders(sweep.command):
         return None
@@ -172,13 +173,24 @@ def _own_seed(sweep: Sweep, planned: Planned, record: Record) -> UserError | Non
     if not calls or any(_is(call["value"], planned.seed) for call in calls):
         return None
     call = calls[0]
-    where = f"{call['file']}:{call['line']}: " if "file" in call and "line" in call else ""
-    function = str(call.get("function", "a seeding function"))
+    function = str(call.get("function", ""))
+    where = _line_of(record, top, function, call["value"])
     return UserError(
         f"{where}the program seeds itself ({call['library']}: {function}({call['value']})), whatever the run's seed: "
         f"runs with several seeds would be no spread",
         f"take the seed from the command line: {hint.removeprefix('git replicate sweep ... -- ')}",
     )
+
+
+def _line_of(record: Record, top: str, function: str, value: Any) -> str:
+    """Where in the snapshot a call with this value is, or else a call at all: `train.py:3: `; "" if nowhere."""
+    if not top or not record.code.snapshot:
+        return ""
+    layout, name = find_layout(top), function.rpartition(".")[2]
+    for text in (f"{name}({value}", f"{name}("):
+        if found := find_line(layout, Oid(record.code.snapshot), text):
+            return f"{found[0]}:{found[1]}: "
+    return ""
 
 
 def _is(seen: Any, wanted: Any) -> bool:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from git_replicate.core import record as records
 from git_replicate.core.errors import ReplicateError, UserError
@@ -39,6 +39,8 @@ from git_replicate.store.index import Index, Row
 from git_replicate.store.lookup import find_run
 from git_replicate.store.notes import write_notes
 
+INTERRUPTED: Final = "interrupted"
+"""Why a sweep was stopped whose person, or system, wanted it to end."""
 _SAME_PRESS_SECONDS = 0.5
 """The `git` that runs us hands on what it gets, and the terminal has sent us the same."""
 _TICK_SECONDS = 0.5
@@ -229,7 +231,7 @@ def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_
         state.fault = state.fault or UserError(ended.problem, ended.hint)
         _stop(state, "an error of the sweep")
         return
-    if found := fault(job.sweep, planned, record):
+    if found := fault(job.sweep, planned, record, job.top):
         state.fault = state.fault or found
         _stop(state, "an error of the sweep")
         state.engine.interrupt(signal.SIGINT)
@@ -261,8 +263,11 @@ def _signals(state: _State) -> Iterator[None]:
             return
         state.pressed = now
         state.presses += 1 if number == signal.SIGINT else 2
-        _stop(state, "interrupted")
-        if state.presses > 1:
+        if state.presses == 1:
+            _stop(state, INTERRUPTED)
+        else:
+            state.stopped = state.stopped or INTERRUPTED
+            state.watcher.stopping("the runs are interrupted", len(state.running))
             state.engine.interrupt(signal.SIGINT if state.presses < 4 else signal.SIGTERM)
 
     # What is ignored stays so: the caller (`nohup`, a shell's background) wants it.
@@ -317,12 +322,20 @@ def alike(index: Index, job: Job, engine: Engine, plan: Sequence[Planned]) -> di
     pairs = {key: pair for key, pair in found.items() if pair is not None}
     if not pairs:
         return {}
-    around: Surroundings = engine.submit(look_around, job.task(plan[0])).result()
+    around = prepare_once(job, engine, plan[0])
     return {
         key: record
         for key, (row, record) in pairs.items()
         if (str(row.get("environment") or ""), str(row.get("data") or "")) == (around.environment, around.data)
     }
+
+
+def prepare_once(job: Job, engine: Engine, planned: Planned) -> Surroundings:
+    """Stages run and the environment built before several workers want them; `UserError` if that fails."""
+    around: Surroundings = engine.submit(look_around, job.task(planned)).result()
+    if around.problem:
+        raise UserError(around.problem, around.hint)
+    return around
 
 
 def _likeness(table: Mapping[str, Any], directory: str, seed: int | None) -> str:

@@ -68,10 +68,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Blob ids of a run's environment and data; "" for none."""
+    """Blob ids of a run's environment and data, "" for none; or the problem, and a hint."""
 
     environment: str
     data: str
+    problem: str = ""
+    hint: str = ""
 
 
 @dataclass(slots=True)
@@ -122,13 +124,17 @@ def take_over(task: Task) -> Ended:
 
 
 def look_around(task: Task) -> Surroundings:
-    """The environment and the data that the task would have, as the blobs that its record would hold."""
-    bench = _bench(task)
-    site, _ = furnish(bench.held, bench.inner, task.request, os.environ, task.code)
-    bench.used = True
-    environment, data = surroundings(task.request, bench.inner, site)
-    write = bench.inner.repository.write_blob
-    return Surroundings(write(environment) if environment else "", write(data) if data else "")
+    """The environment and the data that the task would have; built and brought up to date if they are not."""
+    try:
+        bench = _bench(task)
+        site, _ = furnish(bench.held, bench.inner, task.request, os.environ, task.code)
+        bench.used = True
+        environment, data = surroundings(task.request, bench.inner, site)
+        write = bench.inner.repository.write_blob
+        return Surroundings(write(environment) if environment else "", write(data) if data else "")
+    except (ReplicateError, OSError) as error:
+        _leave()
+        return Surroundings("", "", str(error), error.hint if isinstance(error, ReplicateError) else "df -h .git")
 
 
 def left_run(repo: Repository, task: Task) -> LiveRun | None:

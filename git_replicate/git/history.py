@@ -95,3 +95,14 @@ def commits_between(layout: Layout, tip: Oid, without: Oid | None = None) -> set
     git = Git(layout.common_dir, git_dir=layout.git_dir)
     words = (tip, *([f"^{without}"] if without else []))
     return {Oid(line.decode()) for line in git.run("list commits", "rev-list", *words, "--").stdout.split()}
+
+
+def find_line(layout: Layout, commit: Oid, text: str) -> tuple[str, int] | None:
+    """The first line of a commit's files that has these characters: path and number, from 1."""
+    git = Git(layout.common_dir, git_dir=layout.git_dir)
+    words = ("grep", "--no-textconv", "-I", "-n", "-z", "--max-count=1", "--fixed-strings", "-e", text, commit, "--")
+    found = git.run("search the code", *words, accept=(0, 1), variables=_OFFLINE).stdout
+    name, _, rest = found.partition(b"\0")
+    number = rest.partition(b"\0")[0]
+    path = os.fsdecode(name).partition(":")[2]
+    return (path, int(number)) if path and number.isdigit() else None

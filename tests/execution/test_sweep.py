@@ -275,3 +275,57 @@ def test_each_worker_has_its_own_gpus(repo: GitRepo) -> None:
     shared = sweep(repo, "-p", "x=1..3", "--gpus", "all", "--", "true", "{x}", CUDA_VISIBLE_DEVICES="")
     assert "no GPU is seen here" in shared.stderr
     assert "not a list of GPUs" in sweep(repo, "-p", "x=1..3", "--gpus", "1,1", "--", "true", "{x}").stderr
+
+
+def test_a_program_that_seeds_itself_stops_the_sweep_after_its_first_run_and_the_line_is_named(repo: GitRepo) -> None:
+    repo.write("src/setup.py", "import random\n\ndef prepare():\n    random.seed(42)\n")
+    repo.write(
+        "train.py",
+        "import sys\nsys.path.insert(0, 'src')\nimport random, setup\n"
+        "setup.prepare()\nprint('score:', random.random())\n",
+    )
+    repo.commit()
+    done = sweep(repo, "--seeds", "3", "--", sys.executable, "train.py")
+    assert done.returncode == 1
+    assert "src/setup.py:4: the program seeds itself (random: seed(42)), whatever the run's seed" in done.stderr
+    assert len(records(repo)) == 1
+
+
+def test_the_probe_seeds_a_program_that_does_not_seed_itself(repo: GitRepo) -> None:
+    repo.write("train.py", "import random\nprint('score:', random.random())\n")
+    repo.commit()
+    done = sweep(repo, "--seeds", "3", "-j", "2", "--", sys.executable, "train.py")
+    assert done.returncode == 0, done.stderr
+    assert len({r["metrics"]["score"] for r in records(repo)}) == 3
+    again = sweep(repo, "--seeds", "3", "--repeat", "--", sys.executable, "train.py")
+    assert again.returncode == 0
+    assert len({r["metrics"]["score"] for r in records(repo)}) == 3
+
+
+def test_no_secret_is_in_the_record_of_a_sweep(program: GitRepo) -> None:
+    command = (sys.executable, "-c", "print('score: 1')", "{x}", "--api-key", "hunter2hunter2")
+    assert sweep(program, "-p", "x=1", "--", *command).returncode == 0
+    assert "hunter2" not in json.dumps(records(program))
+    again = sweep(program, "--resume", "latest")
+    assert again.returncode == 1
+    assert "had a secret, which is not recorded" in again.stderr
+    refused = sweep(program, "-p", "token=abc,def", "--", "true", "{token}")
+    assert refused.returncode == 2
+    assert "nothing can be swept over it" in refused.stderr
+
+
+def test_a_stage_runs_once_for_all_runs_of_a_sweep(repo: GitRepo) -> None:
+    repo.write("raw.txt", "5\n")
+    repo.write("prepare.sh", 'cp raw.txt clean.txt; echo ran >> "$COUNT"\n')
+    repo.write(
+        "replicate.toml",
+        '[[stage]]\nname = "prepare"\nscript = "prepare.sh"\ninputs = ["raw.txt"]\noutputs = ["clean.txt"]\n',
+    )
+    repo.write(".gitignore", "clean.txt\n")
+    repo.write("train.py", "print('score:', open('clean.txt').read())\n")
+    repo.commit()
+    count = repo.top.parent / "count"
+    done = sweep(repo, "-p", "x=1..4", "-j", "2", "--", sys.executable, "train.py", "{x}", COUNT=str(count))
+    assert done.returncode == 0, done.stderr
+    assert {r["metrics"]["score"] for r in records(repo)} == {5}
+    assert count.read_text() == "ran\n"
