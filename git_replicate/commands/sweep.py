@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _ANY = 1_000_000
 """Points of a search that a person ends."""
 
+_OF_THE_SWEEP = (
+    "param", "space", "zip", "random", "search", "seeds", "metric", "maximize", "minimize", "prune", "repeat",
+    "experiment", "message", "data", "output", "metrics", "tag", "prepare", "command",
+)  # fmt: skip
+"""Options that a sweep was given when it began."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -155,8 +161,11 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
     from git_replicate.core.sweep import read_sweep
     from git_replicate.execution.sweep import Job, code_again, find_sweep
 
-    if options.param or options.space or options.command or options.seeds or options.random or options.search:
-        raise UsageError("--resume takes command, params and seeds from the sweep", "git replicate sweep --resume ID")
+    given = [name for name in _OF_THE_SWEEP if getattr(options, name)]
+    if given or options.strategy_seed is not None:
+        name = given[0] if given else "strategy-seed"
+        shown = {"param": "-p", "command": "the command"}.get(name, f"--{name}")
+        raise UsageError(f"{shown}: --resume takes it from the sweep", "git replicate sweep --resume ID")
     known = find_sweep(context.index, options.resume, context.settings.results)
     last = known.records[-1]
     sweep = read_sweep(last)
@@ -164,6 +173,8 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
         if sweep.planned:
             raise UsageError("--trials is for a search", f"git replicate sweep --resume {sweep.id}")
         sweep = replace(sweep, trials=options.trials)
+    if options.timeout:
+        sweep = replace(sweep, options=replace(sweep.options, timeout=options.timeout))
     if any(MASK in word for word in sweep.command):
         raise UserError(f"the command of sweep {sweep.id} had a secret, which is not recorded", "begin a new sweep")
     if not last.code.snapshot or not context.repository.exists(Oid(last.code.snapshot)):
@@ -232,6 +243,10 @@ def _carry_out(
         tally.remember(*planned_of(record.sweep), record)
     progress = Progress(context.console, context.repository, tally, quiet=options.quiet)
     more = f", {there} there already" + (" (again: --repeat)" if not known else "") if there else ""
+    if not number and not open_ended:
+        progress.say(f"sweep {job.sweep.id}: nothing to do{more}")
+        context.console.answer(job.sweep.id)
+        return 0
     runs = "as many runs as you like" if open_ended else f"{number} run{'s' * (number != 1)}"
     progress.say(f"sweep {job.sweep.id}: {runs}{more}")
     stopped = ""

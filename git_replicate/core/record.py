@@ -202,7 +202,10 @@ class Record:
     )
     trackers: Mapping[str, Any] = _mapping("ids and addresses of other trackers' runs")
     runtime: Mapping[str, Any] = _mapping("what the process really loaded; not part of the environment's identity")
-    sweep: Mapping[str, Any] = _mapping("the sweep the run belongs to, and its point")
+    sweep: Mapping[str, Any] = _mapping(
+        "the sweep the run belongs to: id, command, space, zip, strategy, strategy_seed, trials, seeds, objectives, "
+        "metric, direction, pruner, options; and the run's own trial, point, point_null"
+    )
     verdict: Mapping[str, Any] = _mapping("how a rerun compares with its original")
     extra: Mapping[str, Any] = _mapping("fields of a newer version, kept as they are")
 

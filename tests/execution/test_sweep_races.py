@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.execution.test_terminal import Terminal
 from tests.support import PROGRAM, GitRepo, replicate
 
 PATIENCE = 60.0
@@ -214,3 +215,16 @@ def test_a_run_that_takes_too_long_is_ended_and_has_failed(repo: GitRepo, folder
     assert {(record["status"], record["reason"]) for record in ended} == {("failed", "timeout after 0.5 s")}
     assert len(ended) == 2
     assert any(re.search("1 run failed", line) for line in sweep.said)
+
+
+def test_one_key_at_a_terminal_is_one_interrupt_though_git_hands_it_on(repo: GitRepo, folder: Path) -> None:
+    words = ["git", "replicate", "sweep", "-p", "x=1..4", "-j", "2", "--", sys.executable, "train.py", "{x}"]
+    terminal = Terminal([*words, str(folder)], repo.top)
+    wait_for(lambda: len(begun(folder)) == 2)
+    terminal.type("\x03")
+    terminal.expect(r"no new runs: interrupted; 2 still running \(Ctrl-C again interrupts them\)")
+    (folder / "go").touch()
+    terminal.expect(r"sweep \S+: 2 finished")
+    terminal.end()
+    assert statuses(repo) == {"finished": 2}
+    assert leftovers(repo) == []
