@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from git_replicate.core.nested import flat
 from git_replicate.core.record import Record
 from git_replicate.core.table import same
 from git_replicate.core.verdict import Side
@@ -195,14 +196,3 @@ def _normal(name: str) -> str:
 
 def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     return [n for n in sorted({*first, *second}) if not same(first.get(n), second.get(n))]
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found.update(flat(value, f"{prefix}{name}."))
-        else:
-            found[f"{prefix}{name}"] = value
-    return found

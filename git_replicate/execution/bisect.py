@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from git_replicate.core.bisection import Finding, Outcome, Question, Result, investigate, is_like_second
-from git_replicate.core.causes import Cause, flat
+from git_replicate.core.causes import Cause
 from git_replicate.core.collate import SEED_NAMES
 from git_replicate.core.errors import UserError
+from git_replicate.core.nested import flat
 from git_replicate.core.record import Record, Status, from_document
 from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings

@@ -31,9 +31,10 @@ from git_replicate.execution.probing import unread_requests, with_cells, with_de
 from git_replicate.execution.reading import OutputReader, most_unread
 from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
+from git_replicate.store.code import SnapshotGoneError
 from git_replicate.store.notes import write_notes
 from git_replicate.store.snapshot import EndScan, remember_written
-from git_replicate.store.store import Parts, SnapshotGoneError, begin, finish, read_run
+from git_replicate.store.store import Parts, begin, finish, read_run
 from git_replicate.store.tested import remember_tree
 
 START_FILE = "start"

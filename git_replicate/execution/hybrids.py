@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from git_replicate.core.bisection import FIRST, SECOND, Result
-from git_replicate.core.causes import flat
 from git_replicate.core.collate import SEED_NAMES
 from git_replicate.core.errors import ReplicateError, UserError
 from git_replicate.core.hunks import Hunk
+from git_replicate.core.nested import flat
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Code, Record, Seeds, Status
 from git_replicate.core.verdict import Side

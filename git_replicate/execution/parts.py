@@ -16,10 +16,11 @@ from git_replicate.capture.data import CACHE_FILE
 from git_replicate.capture.documents import parse_document
 from git_replicate.capture.hashing import hash_path
 from git_replicate.capture.stat_cache import StatCache
-from git_replicate.core.causes import Cause, ChangedFile, data_hash, find_causes, flat, written_paths
+from git_replicate.core.causes import Cause, ChangedFile, data_hash, find_causes, written_paths
 from git_replicate.core.collate import SEED_NAMES
 from git_replicate.core.errors import UserError
 from git_replicate.core.hunks import Hunk, apply_hunks, lines_of, parse_hunks, split_hunks
+from git_replicate.core.nested import flat
 from git_replicate.core.paths import quote_path, unquote_path
 from git_replicate.core.settings import Settings
 from git_replicate.core.verdict import Side

@@ -45,18 +45,18 @@ from git_replicate.execution.inputs import Inputs, prepare_inputs
 from git_replicate.execution.jobs import RUN_VARIABLE
 from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan, started_at
 from git_replicate.execution.probing import probe_environment
+from git_replicate.execution.room import make_fallback, make_spool
 from git_replicate.execution.site import Site
-from git_replicate.execution.spool import Spool, fallback_root, spool_root
+from git_replicate.execution.spool import Spool
 from git_replicate.git.config import GitConfig
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import annotate
+from git_replicate.store.code import SnapshotGoneError
 from git_replicate.store.snapshot import Snapshot, take_snapshot
-from git_replicate.store.store import Parts, SnapshotGoneError, begin, finish
+from git_replicate.store.store import Parts, begin, finish
 
 _SNAPSHOTS = 5
 """How often the code is recorded again while its objects vanish."""
-_ROOM = 1 << 16
-"""Bytes that a spool must have room for; less, and what the command prints would fail as well."""
 
 
 @frozen
@@ -135,7 +135,7 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
     captured = capture_all(request, place, earlier, site)
     now = datetime.now(UTC)
     run = earlier.record.id if earlier else new_run_id(now, os.urandom(4))
-    spool, missing = _make_spool(place, run, strict=request.strict)
+    spool, missing = make_spool(place.repository.layout, run, place.warn, strict=request.strict)
     if missing:
         place = replace(place, warn=lambda line: None)  # one warning says it all
     snapshot, code = _checked_out(place, spool, site) if site else _snapshot(place, spool, strict=request.strict)
@@ -266,41 +266,6 @@ def _experiment(request: Request, settings: Settings, command: tuple[str, ...]) 
     return ExperimentName(clean_component(program_name(command)) or "default")
 
 
-def _make_spool(place: Place, run: RunId, *, strict: bool) -> tuple[Spool, tuple[str, ...]]:
-    """A folder for the live run, in the repository or, if that cannot be written, in the user's state folder."""
-    try:
-        return _roomy_spool(os.path.join(spool_root(place.repository.layout.common_dir), run)), ()
-    except OSError as error:
-        problem = f"the repository cannot be written ({error.strerror})"
-    if strict:
-        raise StorageError(f"record the run: {problem}", "make room for it, or run without --strict")
-    return _fallback_spool(place, run, problem), (problem,)
-
-
-def _roomy_spool(folder: str) -> Spool:
-    """A spool with some room to write in; `OSError` where there is none."""
-    spool = Spool.create(folder)
-    try:
-        spool.write("room", bytes(_ROOM))
-        os.unlink(spool.path("room"))
-    except OSError:
-        spool.remove()
-        raise
-    return spool
-
-
-def _fallback_spool(place: Place, run: RunId, problem: str) -> Spool:
-    folder = os.path.join(fallback_root(place.repository.layout.common_dir), run)
-    try:
-        spool = _roomy_spool(folder)
-    except OSError as error:
-        raise StorageError(
-            f"record the run: {problem}, nor can {os.path.dirname(folder)} ({error.strerror})", "df -h . ~"
-        ) from error
-    place.warn(f"{problem}; the record waits in {folder} until: git replicate recover")
-    return spool
-
-
 def record_code(place: Place, scratch: str) -> Code:
     """The working tree as it is now, stored; `GitError`, `StorageError` or `OSError` if that cannot be done."""
     snapshot, code = _snapshot(place, Spool(scratch), strict=True)
@@ -351,7 +316,7 @@ def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:
         problem = f"the repository cannot be written ({error.strerror})"
         if strict:
             raise StorageError(f"record the run: {problem}", "make room for it, or run without --strict") from error
-        spool = _fallback_spool(place, prepared.record.id, problem)
+        spool = make_fallback(place.repository.layout, prepared.record.id, problem, place.warn)
         prepared = _write_spool(replace(prepared, spool=spool, snapshot=None), place.settings)
         place = replace(place, warn=lambda line: None)
     spool = prepared.spool

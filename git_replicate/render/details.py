@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from git_replicate.core.nested import flat
 from git_replicate.core.table import human
 from git_replicate.core.verdict import describe_verdict
 
@@ -22,7 +23,7 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
     lines = [style(f"run {document['experiment']}/{document['id']}", "yellow")]
     lines += _pairs(_head(document), style)
     for title in ("params", "params_unused", "metrics"):
-        values = _flat(document.get(title, {}))
+        values = flat(document.get(title, {}))
         if values:
             lines += ["", style(title.replace("_", " "), "bold"), *_pairs(_annotated(document, title, values), style)]
     for name, points in curves.items():
@@ -37,7 +38,7 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
     lines += _environment(document.get("environment", {}), style)
     runtime = {
         name: value
-        for name, value in _flat(document.get("runtime", {})).items()
+        for name, value in flat(document.get("runtime", {})).items()
         if not name.startswith(("unseen_readers", "options", "flags"))
     }
     if runtime:
@@ -162,7 +163,7 @@ def _environment(environment: Mapping[str, Any], style: Style) -> list[str]:
     if not environment:
         return []
     packages = environment.get("packages", {})
-    facts = {name: value for name, value in _flat(environment).items() if not name.startswith("packages.")}
+    facts = {name: value for name, value in flat(environment).items() if not name.startswith("packages.")}
     lines = ["", style("environment", "bold"), *_pairs(facts, style)]
     if packages:
         names = [f"{name} {value}" for name, value in packages.items() if isinstance(value, str)]
@@ -182,16 +183,6 @@ def _listed(value: Any) -> Any:
 def _pairs(values: Mapping[str, Any], style: Style) -> list[str]:
     width = max((len(name) for name in values), default=0)
     return [f"  {style(name.ljust(width))}  {style(human(value))}" for name, value in values.items()]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:

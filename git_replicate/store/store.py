@@ -30,15 +30,14 @@ from git_replicate.core.names import (
     trash_ref,
 )  # fmt: skip
 from git_replicate.core.record import Record, Status
-from git_replicate.git.loose import config_mentions
 from git_replicate.git.repository import Commit, Mode, Oid, RefUpdate, Repository, TreeEntry
 from git_replicate.store import blobs
+from git_replicate.store.code import missing_code, read_code, snapshot_gone
 from git_replicate.store.messages import commit_message, signature
 from git_replicate.store.notes import mark_pending
 from git_replicate.store.objects import (
     Folder,
     ObjectWriter,
-    added_objects,
     blobs_of,
     find_entry,
     place,
@@ -59,10 +58,6 @@ ATTRIBUTES = b"* -text -ident -filter !eol !working-tree-encoding -export-ignore
 
 _FOLDER = os.fsencode(RESERVED_FOLDER)
 _LONGEST_CHAIN = 10_000
-
-
-class SnapshotGoneError(StorageError):
-    """The snapshot's objects were taken away before a ref could hold them: take it again."""
 
 
 @frozen
@@ -120,46 +115,17 @@ def begin(
     own = snapshot_commit is not None and snapshot_commit == record.code.base
 
     def build(writer: ObjectWriter) -> Oid:
-        code = _read_code(repo, snapshot_tree) if snapshot_tree else []
+        code = read_code(repo, snapshot_tree) if snapshot_tree else []
         folder, stored = _folder(repo, writer, record, {}, parts)
         parents = (snapshot_commit,) if snapshot_commit else ()
         return _write_commit(writer, stored, code, folder, parents)
 
     ref = run_ref(record.experiment, record.id)
     commit = store_commit(repo, build, ref, None, "record the start of the run")
-    if snapshot_commit and not own and (gone := _missing_code(repo, snapshot_commit)):
+    if snapshot_commit and not own and (gone := missing_code(repo, snapshot_commit)):
         repo.move_refs([RefUpdate(ref, commit, None)], "take back the start of the run")
-        raise _snapshot_gone(gone)
+        raise snapshot_gone(gone)
     return commit
-
-
-def _read_code(repo: Repository, tree: Oid) -> list[TreeEntry]:
-    try:
-        return repo.read_tree(tree)
-    except GitError as error:
-        if repo.exists(tree):
-            raise
-        raise _snapshot_gone(tree) from error
-
-
-def _missing_code(repo: Repository, snapshot: Oid) -> Oid | None:
-    """An object that the snapshot adds to its parent and that is gone; now that a ref holds it, none goes any more."""
-    if config_mentions(repo.layout, b"promisor", b"partialclone"):
-        return None  # what is missing may be meant to be
-    try:
-        commit = repo.read_commit(snapshot)
-        base = repo.read_commit(commit.parents[0]).tree if commit.parents else None
-        missing = repo.absent([snapshot, *added_objects(repo, commit.tree, base)])
-    except GitError:
-        return snapshot
-    return min(missing, default=None)
-
-
-def _snapshot_gone(oid: Oid) -> SnapshotGoneError:
-    return SnapshotGoneError(
-        f"record the start of the run: the snapshot's object {oid[:12]} is gone",
-        "is a git gc --prune=now running here? try again when it has ended",
-    )
 
 
 def finish(repo: Repository, record: Record, start: Oid, parts: Parts) -> Oid:

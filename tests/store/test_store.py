@@ -16,11 +16,11 @@ from git_replicate.core.record import Code, Output, Status, User, WrittenFile
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Commit, Mode, Oid, Repository, Signature, TreeEntry
+from git_replicate.store.code import SnapshotGoneError
 from git_replicate.store.objects import record_path, tree_path
 from git_replicate.store.store import (
     Parts,
     RunFiles,
-    SnapshotGoneError,
     begin,
     finish,
     list_runs,
