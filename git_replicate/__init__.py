@@ -35,7 +35,8 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        return getattr(_api(), name)
+        value = globals()[name] = getattr(_api(), name)  # found at once from now on
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -132,5 +132,6 @@ LAUNCHERS: dict[str, Launcher] = {
     "kernprof": Launcher(values=words("o outfile s setup u unit i"), flags=words("l v b line-by-line"), python=True),
     "viztracer": Launcher(values=words("o output_file tracer_entries"), python=True),
     "scalene": Launcher(values=words("outfile"), flags=words("cpu gpu memory html json cli"), python=True),
+    "jupyter": _CONTAINER, "jupyter-execute": _CONTAINER, "jupyter-nbconvert": _CONTAINER, "jupyter-run": _CONTAINER,
     "debugpy": Launcher(values=words("listen connect log-to"), flags=words("wait-for-client"), python=True),
 }  # fmt: skip

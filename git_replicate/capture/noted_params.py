@@ -1,7 +1,7 @@
 """Hyperparameters after a run that the program itself told: through our own interface, and through other trackers.
 
 What it says to us comes before what it hands to a tracker, and both before declared files and guesses. A `-p` request
-that was read through `git_replicate.param` is delivered, and keeps `requested` as its source.
+that was read through `git_replicate.param` is delivered: its source is `api`, and it is among those given.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def with_noted(record: Record, report: ProbeReport) -> Record:
     source = {
         **record.params_source,
         **{name: library for name, (library, _) in tracked.items()},
-        **{name: "requested" if name in requested else "api" for name in own},
+        **dict.fromkeys(own, "api"),
     }
     for name in told:  # one name may not be a value and a table; what the program says is right
         for other in [n for n in known if n.startswith(f"{name}.") or name.startswith(f"{n}.")]:

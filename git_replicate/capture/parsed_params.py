@@ -94,7 +94,8 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
             unused[name] = requested
             warnings.append(_differs(name, requested, value))
         flat[name], source[name] = value, "parsed"
-    given = parsed.given | {name for name, where in source.items() if where == "requested"}
+    told = {name for name in record.params_given if source.get(name) == "api"}
+    given = parsed.given | told | {name for name, where in source.items() if where == "requested"}
     params = assemble_params(flat, source, unused, (), given=given)
     runtime = {**record.runtime, "parser": parsed.parser}
     for kind, table in (("options", parsed.options), ("flags", parsed.flags)):

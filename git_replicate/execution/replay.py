@@ -143,8 +143,11 @@ def _request(record: Record, original: Side, settings: Settings, setup: Setup) -
     """What the original was asked to do, as far as its record tells."""
     from git_replicate.capture.values import flatten
 
+    source, given = record.params_source, {*record.params_given}
     requested = {
-        name: value for name, value in flatten(record.params).items() if record.params_source.get(name) == "requested"
+        name: value
+        for name, value in flatten(record.params).items()
+        if source.get(name) == "requested" or (source.get(name) == "api" and name in given)
     }
     named = settings.data.named
     data = tuple(

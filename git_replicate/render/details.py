@@ -34,6 +34,7 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
             lines += ["", style(title, "bold"), *_pairs(text, style)]
     if document.get("verdict"):
         lines += ["", style("verdict", "bold"), *(f"  {style(line)}" for line in describe_verdict(document["verdict"]))]
+    lines += _trackers(document.get("trackers", {}), style)
     lines += _files(document, style)
     lines += _environment(document.get("environment", {}), style)
     runtime = {
@@ -128,6 +129,19 @@ def _seeds(seeds: Mapping[str, Any]) -> dict[str, Any]:
     if seeds.get("deterministic"):
         shown["algorithms"] = "deterministic"
     return shown
+
+
+def _trackers(trackers: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> list[str]:
+    """The runs of other trackers: id, and the address or folder where it is."""
+    lines = []
+    for library, entries in trackers.items():
+        for entry in entries[:_MOST_NAMES]:
+            where = entry.get("url") or entry.get("directory") or entry.get("tracking_uri") or ""
+            offline = "  (offline)" if entry.get("offline") else ""
+            lines.append(f"  {style(library)}  {style(' '.join(filter(None, [entry.get('id', ''), where])))}{offline}")
+        if len(entries) > _MOST_NAMES:
+            lines.append(f"  {style(library)}  and {len(entries) - _MOST_NAMES} more")
+    return ["", style("trackers", "bold"), *lines] if lines else []
 
 
 def _files(document: Mapping[str, Any], style: Style) -> list[str]:

@@ -43,7 +43,7 @@ def test_what_a_program_says_comes_first_in_its_record(repo: GitRepo) -> None:
     assert found["metrics"] == {"loss": 1.0, "acc": 0.5}
     assert found["metrics_source"] == {"loss": "api", "acc": "m.json"}
     assert [(p["step"], p["value"]) for p in found["curves"]["loss"]] == [(0, 3.0), (1, 1.5), (2, 1.0)]
-    assert (found["params"], found["params_source"]) == ({"lr": 3.0}, {"lr": "requested"})
+    assert (found["params"], found["params_source"]) == ({"lr": 3.0}, {"lr": "api"})
     assert found["outputs"]["model.txt"]["kept"] == "tree"
     assert repo.git("show", f"{only_run(repo)}:.replicate/outputs/model.txt") == "weights"
 
@@ -64,6 +64,18 @@ def test_a_rerun_asks_for_what_was_read(repo: GitRepo) -> None:
     again = shown(repo)
     assert (again["params"], again["metrics"]["loss"]) == ({"lr": 3.0}, 1.0)
     assert again["verdict"]["outcome"] == "identical"
+    assert replicate("rerun", "latest", "--set", "lr=6", cwd=repo.top).returncode == 0
+    assert (shown(repo)["params"], shown(repo)["metrics"]["loss"]) == ({"lr": 6.0}, 2.0)
+
+
+def test_a_sweep_reaches_a_program_that_asks(repo: GitRepo) -> None:
+    repo.write("train.py", LOGS + "print(replicate.seed(0))\n")
+    done = replicate("sweep", "-p", "lr=3,6", "--seeds", "2", "--", sys.executable, "train.py", cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(replicate("log", "--format", "json", cwd=repo.top).stdout)
+    assert sorted((run["params"]["lr"], run["metrics"]["loss"], run["seeds"]["run"]) for run in found) == [
+        (3.0, 1.0, 0), (3.0, 1.0, 1), (6.0, 2.0, 0), (6.0, 2.0, 1),
+    ]  # fmt: skip
 
 
 def test_a_killed_program_leaves_what_it_has_logged(repo: GitRepo) -> None:
@@ -223,3 +235,34 @@ def test_a_notebook_has_a_run_of_its_own_with_the_cells_in_between(
     found = cells(repo, only_run(repo))
     assert [(cell["count"], cell.get("out_of_order")) for cell in found] == [(2, "gap"), (3, None), (4, "again")]
     assert (shown(repo)["metrics"], shown(repo)["runtime"]["cells_out_of_order"]) == ({"acc": 1}, 2)
+
+
+@pytest.mark.frameworks("wandb", "torch", "tensorboard")
+def test_a_record_holds_what_went_to_trackers_and_where_their_runs_are(repo: GitRepo, framework_python: str) -> None:
+    repo.write(
+        "train.py",
+        """
+import wandb, os
+from torch.utils.tensorboard import SummaryWriter
+run = wandb.init(project="digits", config={"lr": 0.1, "width": 3})
+writer = SummaryWriter("runs")
+for step in range(3):
+    wandb.log({"loss": 1 / (step + 1)})
+    writer.add_scalar("loss", 9, step); writer.add_scalar("val/acc", step / 10, step)
+print("loss: 7")
+os.kill(os.getpid(), 9)
+""",
+    )
+    words = ["--", framework_python, "train.py", "--width", "4"]
+    replicate("start", *words, cwd=repo.top, variables={"WANDB_MODE": "offline", "WANDB_SILENT": "true"})
+    found = shown(repo)
+    assert (found["status"], found["signal"]) == ("failed", "SIGKILL")
+    assert found["metrics"] == {"loss": pytest.approx(1 / 3), "val/acc": 0.2}
+    assert found["metrics_source"] == {"loss": "wandb", "val/acc": "tensorboard"}
+    assert [point["step"] for point in found["curves"]["val/acc"]] == [0, 1, 2]
+    assert (found["params"], found["params_source"]["lr"]) == ({"lr": 0.1, "width": 3}, "wandb")
+    assert found["trackers"]["tensorboard"] == [{"directory": "runs"}]
+    (entry,) = found["trackers"]["wandb"]
+    assert (entry["project"], entry["offline"]) == ("digits", True)
+    text = replicate("show", cwd=repo.top).stdout
+    assert f"  wandb  {entry['id']} wandb/offline-run" in text

@@ -166,7 +166,7 @@ def test_a_request_that_was_read_is_delivered_and_the_others_are_not(tmp_path: P
     )  # fmt: skip
     record = with_noted(record, seen.report)
     assert record.params == {"lr": 1.0, "depth": 3, "width": 5}
-    assert record.params_source == {"lr": "requested", "depth": "api", "width": "command"}
+    assert record.params_source == {"lr": "api", "depth": "api", "width": "command"}
     assert (record.params_given, record.params_unused) == (("lr", "width"), {"typo": 2})
 
 

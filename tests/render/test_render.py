@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from git_replicate.core.table import Table
 from git_replicate.render import renderer, text
+from git_replicate.render.details import describe_run
 
 NASTY = Table(("a|b", "<b>", "x"), (("=1+1", "<script>", math.nan), ("a\x1b[31m", "|_$", None)), notices=())
 
@@ -88,3 +89,19 @@ def test_a_number_is_never_cut() -> None:
 def test_wide_characters_count_twice() -> None:
     drawn = text.render(Table(("名前", "n"), (("学習率が高い", 1), ("x", 2))), width=40)
     assert drawn == "名前          n\n学習率が高い  1\nx             2\n"
+
+
+def test_runs_of_other_trackers_are_shown_with_where_they_are() -> None:
+    trackers = {
+        "wandb": [{"id": "a1", "project": "p", "directory": "wandb/offline-run-a1", "offline": True}],
+        "mlflow": [{"id": "b2", "tracking_uri": "https://host", "url": "https://host/#/b2\x1b[31m"}],
+        "tensorboard": [{"directory": f"runs/{n}"} for n in range(21)],
+    }
+    document = {"experiment": "x", "id": "y", "status": "finished", "trackers": trackers}
+    text = describe_run(document, {}, lambda text, *_: str(text).replace("\x1b", ""))
+    lines = text[text.index("trackers") :].splitlines()
+    assert lines[:4] == [
+        "trackers", "  wandb  a1 wandb/offline-run-a1  (offline)", "  mlflow  b2 https://host/#/b2[31m",
+        "  tensorboard  runs/0",
+    ]  # fmt: skip
+    assert lines[-1] == "  tensorboard  and 1 more"

@@ -75,6 +75,7 @@ class _WandbRun:
 
     def __init__(self, run: Any) -> None:
         self.run = run
+        self.id = str(run.id)
         self.step = int(getattr(run, "starting_step", 0) or 0)
         self.config = ""
         self.definitions: list[tuple[str, str]] = []
@@ -99,6 +100,8 @@ class _Wandb:
         self._probe = probe
         self._points = points
         self._runs: dict[str, _WandbRun] = {}
+        self._objects: dict[int, tuple[Any, _WandbRun]] = {}
+        """By the run's `id()`, with the run itself, so that no other gets that: to ask a run who it is takes long."""
         self._starting = 0
 
     def watch_run(self, module: Any) -> None:
@@ -131,9 +134,9 @@ class _Wandb:
         module.init = call
 
     def _began(self, run: Any) -> None:
-        if run is None or run.id in self._runs:
+        if run is None or id(run) in self._objects:
             return
-        self._runs[run.id] = _WandbRun(run)
+        self._known(run)
         if not run.disabled:
             self._probe.note(
                 "tracker", library="wandb", id=run.id, name=run.name, project=run.project, entity=run.entity,
@@ -153,9 +156,12 @@ class _Wandb:
                 self._probe.note("tracker_params", library="wandb", run=run_id, values=plain(values))
 
     def _known(self, run: Any) -> _WandbRun:
-        known = self._runs.get(run.id)
-        if known is None:  # a run that came from another process, or by a way that is not `init`
-            known = self._runs[run.id] = _WandbRun(run)
+        found = self._objects.get(id(run))
+        if found is not None:
+            return found[1]
+        known = _WandbRun(run)
+        known = self._runs.setdefault(known.id, known)
+        self._objects[id(run)] = (run, known)
         return known
 
     def _logged(self, _: Any, run: Any, data: Any = None, step: Any = None, commit: Any = None, **__: Any) -> None:
@@ -163,7 +169,7 @@ class _Wandb:
         step = whole(step)
         if step is not None and step > known.step:
             known.step = step
-        self._add(run.id, known, known.step if step is None else step, numbers(data))
+        self._add(known.id, known, known.step if step is None else step, numbers(data))
         if commit or (step is None and commit is None):
             known.step += 1
 
