@@ -114,6 +114,33 @@ for fold in range(2):
     assert len(trackers_of(seen.report, str(tmp_path))["wandb"]) == 2
 
 
+def test_a_disabled_run_of_wandb_before_0_19_whose_functions_are_its_own_is_seen(tmp_path: Path) -> None:
+    """Its shape alone: that version needs an older Python than others of the libraries."""
+    package = tmp_path / "wandb" / "sdk"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("from wandb.sdk.wandb_init import init\nlog = None\n")
+    (package / "__init__.py").write_text("")
+    (package / "wandb_init.py").write_text(
+        """
+import types, wandb
+def init(config=None):
+    run = types.SimpleNamespace(id="a", disabled=True, config=config, summary={})
+    run.log = lambda data, *_, **__: run.summary.update(data)
+    wandb.log = run.log
+    return run
+"""
+    )
+    code = """
+import wandb
+run = wandb.init(config={"lr": 0.1})
+wandb.log({"loss": 1}); run.log({"loss": 2}, commit=False); wandb.log({"loss": 3}, step=7)
+print(run.summary)
+"""
+    seen = clean(observe(tmp_path, code))
+    assert (seen.output, rows(tmp_path)) == ("{'loss': 3}\n", [(0, "loss", 1), (1, "loss", 2), (7, "loss", 3)])
+    assert [note["values"] for note in seen.notes("tracker_params")] == [{"lr": 0.1}]
+
+
 WRITER = """
 import os, signal, torch
 from MODULE import SummaryWriter

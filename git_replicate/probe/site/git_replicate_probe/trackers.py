@@ -137,6 +137,8 @@ class _Wandb:
         if run is None or id(run) in self._objects:
             return
         self._known(run)
+        if "log" in vars(run):
+            self._watch_object(run)
         if not run.disabled:
             self._probe.note(
                 "tracker", library="wandb", id=run.id, name=run.name, project=run.project, entity=run.entity,
@@ -144,6 +146,14 @@ class _Wandb:
                 directory=os.path.dirname(run.dir), offline=bool(run.offline),
             )  # fmt: skip
         self.note_config()
+
+    def _watch_object(self, run: Any) -> None:
+        """A disabled run before wandb 0.19 had functions of its own, of which `wandb.log` is one."""
+        before = run.log
+        _replace(run, "log", self._probe, lambda result, *args, **kwargs: self._logged(result, run, *args, **kwargs))
+        wandb: Any = sys.modules.get("wandb")
+        if getattr(wandb, "log", None) is before:
+            wandb.log = run.log
 
     def note_config(self) -> None:
         """Note the configs that are not as they were noted last."""
