@@ -118,6 +118,7 @@ def _facts(run: LiveRun) -> dict[str, Any]:
 
     from git_replicate.execution.progress import last_line, latest_metrics, tail_of
     from git_replicate.execution.run import duration
+    from git_replicate.execution.spool import TOLD_FILE
 
     started = run.record.started or datetime.now(UTC)
     age = (datetime.now(UTC) - started).total_seconds()
@@ -126,6 +127,8 @@ def _facts(run: LiveRun) -> dict[str, Any]:
         "host": run.record.process.host, "command": list(run.record.command), "last_line": last_line(tail_of(run)),
         "metrics": latest_metrics(run),
     }  # fmt: skip
+    if run.session and (told := run.spool.read_json(TOLD_FILE)):
+        facts["probe"] = told
     return {**facts, **_usage(run)}
 
 

@@ -28,6 +28,7 @@ from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, Prepared, prepare
 from git_replicate.execution.site import Site
+from git_replicate.execution.spool import TOLD_FILE
 from git_replicate.probe import VARIABLE
 from git_replicate.store.snapshot import EndScan, scan_end
 
@@ -143,7 +144,9 @@ class Opened(NamedTuple):
 def open_session(request: Request, place: Place) -> Opened:
     """Record the code now and leave the run open until `finish`."""
     prepared = prepare(request, place)
-    return Opened(prepared.name, json.loads(prepared.environment[VARIABLE]))
+    told = prepared.environment[VARIABLE]
+    prepared.spool.write(TOLD_FILE, told.encode())
+    return Opened(prepared.name, json.loads(told))
 
 
 def _conclude(

@@ -26,6 +26,8 @@ from git_replicate.core.frozen import frozen
 
 Alive = Literal["recorder", "holder", "command", "none", "elsewhere"]
 STREAMS = ("stdout", "stderr")
+TOLD_FILE = "probe.json"
+"""What the processes that join a session are told."""
 _CHUNK = 1 << 20
 _RESERVED = 512
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01

@@ -172,6 +172,29 @@ def test_a_killed_process_leaves_its_run_open_with_what_it_logged(repo: GitRepo,
     assert (shown(repo)["status"], shown(repo)["metrics"]) == ("failed", {"loss": 0.1})
 
 
+JOINS = """
+import os, sys, git_replicate as replicate
+try:
+    with replicate.run(join=True) as run: replicate.log(loss=float(sys.argv[1]))
+    print(run.name)
+except RuntimeError as error: print(error)
+"""
+
+
+def test_programs_join_a_session_that_lasts_until_it_is_finished(repo: GitRepo, tool: str) -> None:
+    assert run_alone(repo, tool, JOINS, "1").stdout.startswith("git replicate: no session is open\n")
+    name = replicate("start", "--open", "-e", "nb", cwd=repo.top).stdout.strip()
+    for value in ("3", "2"):
+        done = run_alone(repo, tool, JOINS, value)
+        assert (done.stdout, done.stderr) == (f"{name}\n", "")
+    assert "open" in replicate("status", cwd=repo.top).stdout
+    replicate("finish", cwd=repo.top)
+    assert [point["value"] for point in shown(repo)["curves"]["loss"]] == [3, 2]
+    for _ in range(2):
+        replicate("start", "--open", cwd=repo.top)
+    assert "several sessions are open" in run_alone(repo, tool, JOINS, "1").stdout
+
+
 def test_where_there_is_no_repository_a_run_of_its_own_is_refused_in_words(
     repo: GitRepo, tool: str, tmp_path: Path
 ) -> None:

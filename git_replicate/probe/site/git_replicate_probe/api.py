@@ -194,16 +194,29 @@ def seed(value: int | None = None) -> int:
     return value
 
 
-def run(experiment: str = "", *, message: str = "", tags: Sequence[str] = (), seed: int | None = None) -> Run:
+def run(
+    experiment: str = "",
+    *,
+    message: str = "",
+    tags: Sequence[str] = (),
+    seed: int | None = None,
+    join: bool = False,
+) -> Run:
     """Begin a run of this process's own, where nobody runs it under `start`: in a notebook, in a script.
 
     `with run(...):`, or `run(...)` and later `.finish()`; at the latest it ends with the process. Within a run it is
     a part of that one. With a `seed` the generators are seeded as by `seed`. `RuntimeError` where the run cannot be
     recorded: no repository, no `git replicate` on this machine.
+
+    `join`: become a part of the session that `git replicate start --open` began in this repository, until
+    `git replicate finish` ends it.
     """
     from git_replicate_probe import own_run
 
-    begun = own_run.begin(experiment, message=message, tags=tuple(tags), seed=seed, attach=attach)
+    if join:
+        begun = own_run.join(attach)
+    else:
+        begun = own_run.begin(experiment, message=message, tags=tuple(tags), seed=seed, attach=attach)
     if seed is not None:
         _seed(seed)
     return begun

@@ -29,11 +29,12 @@ _PARTS = ("runtime", "trackers", "cells")
 class Run:
     """A run that has begun. As a context manager it ends with the block, as failed where that raises."""
 
-    def __init__(self, name: str, *, directory: str = "") -> None:
+    def __init__(self, name: str, *, directory: str = "", joined: bool = False) -> None:
         self.name = name
         """`<experiment>/<run id>`."""
         self._directory = directory
         self._open = bool(directory)
+        self._joined = joined
 
     def __repr__(self) -> str:
         return f"<run {self.name}{'' if self._open else ', ended'}>"
@@ -52,6 +53,8 @@ class Run:
             return
         self._open = False
         _leave()
+        if self._joined:
+            return
         words = ["finish", self.name, "-q", *([f"--failed={failed}"] if failed else [])]
         _call(words, self._directory)
 
@@ -65,6 +68,29 @@ def begin(
     """
     if os.environ.get(_RUN) or place.rank_of(os.environ):
         return Run(os.environ.get(_RUN, ""))
+    told = _start(experiment, message, tags, seed)
+    return _entered(Run(str(told["name"]), directory=os.getcwd()), told["probe"], attach)
+
+
+def join(attach: Callable[[Any], None]) -> Run:
+    """Become a part of the session that is open in this repository; it is ended by who opened it."""
+    if os.environ.get(_RUN) or place.rank_of(os.environ):
+        return Run(os.environ.get(_RUN, ""))
+    from git_replicate_probe import encoding
+
+    live = encoding.read(_call(["status", "--format=json"], os.getcwd()))
+    sessions = [run for run in live if run.get("probe")]
+    if not sessions:
+        raise RuntimeError("git replicate: no session is open\nhint: git replicate start --open")
+    if len(sessions) > 1:
+        names = ", ".join(str(run["run"]) for run in sessions)
+        raise RuntimeError(f"git replicate: several sessions are open: {names}\nhint: git replicate finish RUN")
+    run = Run(str(sessions[0]["run"]), directory=os.getcwd(), joined=True)
+    return _entered(run, sessions[0]["probe"], attach)
+
+
+def _start(experiment: str, message: str, tags: tuple[str, ...], seed: int | None) -> Any:
+    """What the tool says of the session that it has opened."""
     from git_replicate_probe import encoding
 
     words = ["start", "--open", "--format=json", f"--seed={'none' if seed is None else seed}"]
@@ -72,9 +98,11 @@ def begin(
     words += [f"--message={message}"] if message else []
     words += [f"--tag={tag}" for tag in tags]
     command = _command()
-    told = encoding.read(_call([*words, *(["--", *command] if command else [])], os.getcwd()))
-    run = Run(str(told["name"]), directory=os.getcwd())
-    _enter(run.name, told["probe"])
+    return encoding.read(_call([*words, *(["--", *command] if command else [])], os.getcwd()))
+
+
+def _entered(run: Run, settings: dict[str, Any], attach: Callable[[Any], None]) -> Run:
+    _enter(run.name, settings)
     _own.run, _own.attach = run, attach
     attach(_own.probe)
     return run
