@@ -15,6 +15,7 @@ from git_replicate.core.frozen import frozen
 
 PROBE_FOLDER: Final = "probe"
 """In a run's spool."""
+_MOST_FAILURES: Final = 20
 _MOST_BYTES: Final = 500_000_000
 """Of all the files; what is beyond is not read, and the report says so."""
 
@@ -62,6 +63,12 @@ class ProbeReport:
     def of_kind(self, kind: str) -> Iterator[tuple[PythonProcess, Mapping[str, Any]]]:
         """Every note of a kind with its process, in the order of the processes' start."""
         return ((process, note) for process in self.processes for note in process.of_kind(kind))
+
+
+def failures(report: ProbeReport) -> list[str]:
+    """What went wrong inside the probe itself, in words, each once."""
+    found = (f"probe: {note.get('where')}: {note.get('error')}" for _, note in report.of_kind("failure"))
+    return list(dict.fromkeys(found))[:_MOST_FAILURES]
 
 
 def read_report(folder: str) -> ProbeReport:

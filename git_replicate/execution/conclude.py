@@ -17,7 +17,7 @@ from git_replicate.capture.curves import Curves
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
 from git_replicate.capture.noted_params import api_notices
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
-from git_replicate.capture.probe_report import PROBE_FOLDER, read_report
+from git_replicate.capture.probe_report import PROBE_FOLDER, failures, read_report
 from git_replicate.capture.tensorboard import SOURCE, find_event_files, is_event_file, read_event_files
 from git_replicate.capture.tracked import Tracked, read_points, trackers_of
 from git_replicate.core import record as records
@@ -95,7 +95,7 @@ def conclude_run(
         # Whoever interrupts may kill soon: what is known is stored first, then data and outputs are hashed.
         start = finish(repo, record, start, parts)
     parts = replace(parts, data=observe_data(repo, record, plan, seen))
-    record = replace(record, missing=_united(record.missing, notices))
+    record = replace(record, missing=_united(record.missing, [*notices, *failures(report)]))
     record, left = _store_end(repo, plan, record, start, parts)
     notices += left
     if record.code.tree:

@@ -55,6 +55,13 @@ def test_a_request_that_nothing_reads_is_said_when_the_program_has_ended(repo: G
     assert shown(repo)["params_unused"] == {"typo": 3}
 
 
+def test_what_goes_wrong_in_the_probe_is_a_part_of_the_record(repo: GitRepo) -> None:
+    repo.write("train.py", "import git_replicate as replicate\nfor _ in range(3): replicate.log(5)\n")
+    assert replicate("start", "-q", "--", sys.executable, "train.py", cwd=repo.top).returncode == 0
+    (missing,) = shown(repo)["missing"]
+    assert missing.startswith("probe: api log: TypeError(")
+
+
 def test_a_rerun_asks_for_what_was_read(repo: GitRepo) -> None:
     repo.write("train.py", LOGS)
     repo.commit()

@@ -127,6 +127,19 @@ def test_ranks_above_the_first_log_nothing(tmp_path: Path) -> None:
     assert read_points(str(tmp_path / "notes"), since=None).sources == ()
 
 
+def test_what_is_no_table_of_numbers_stops_no_program_and_is_noted(tmp_path: Path) -> None:
+    code = """
+import git_replicate as replicate
+class Odd:
+    def keys(self): raise RuntimeError("keys")
+    items = keys
+replicate.log(5); replicate.log({"a": Odd()}); replicate.log({1: 2}, step="x")
+"""
+    seen = observe(tmp_path, code)
+    assert (seen.code, seen.errors, points(tmp_path)) == (0, "", [(None, "1", 2)])
+    assert [note["where"] for note in seen.notes("failure")] == ["api log"]
+
+
 def ask(folder: Path, requested: object, code: str) -> Observed:
     file = folder / "params.json"
     file.write_text(requested if isinstance(requested, str) else json.dumps(requested))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import warnings
 
+from git_replicate_probe.place import is_upper_rank
 from git_replicate_probe.points import Points, number, numbers, whole
 from git_replicate_probe.values import plain
 
@@ -79,8 +80,11 @@ def log(metrics: Mapping[str, Any] | None = None, /, *, step: float | None = Non
     number is left out, and the record says so once for each name. Of a parallel job only rank 0 is recorded.
     """
     recorder = _current()
-    if recorder is None or recorder.probe.rank:
-        return
+    if recorder is not None and not recorder.probe.rank:
+        recorder.probe.guarded("api log", _log, recorder, metrics, step, named)
+
+
+def _log(recorder: _Recorder, metrics: Mapping[str, Any] | None, step: Any, named: dict[str, Any]) -> None:
     given = named if metrics is None else {**metrics, **named}
     values = numbers(given)
     if len(values) != len(given):
@@ -89,8 +93,6 @@ def log(metrics: Mapping[str, Any] | None = None, /, *, step: float | None = Non
     if step is None:
         name = next((name for name in STEP_NAMES if whole(values.get(name)) is not None), None)
         at = whole(values.pop(name)) if name is not None else None
-    from git_replicate_probe.trackers import is_upper_rank
-
     if not is_upper_rank():
         recorder.points.add("api", "", at, values)
 

@@ -81,3 +81,12 @@ def rank_of(environ: MutableMapping[str, str]) -> int:
     """The rank in a parallel job; `RANK` is a plain word, so it counts only beside torch's `WORLD_SIZE`."""
     names = ("RANK", *_RANKS) if environ.get("WORLD_SIZE", "").isdigit() else _RANKS
     return next((int(environ[name]) for name in names if environ.get(name, "").isdigit()), 0)
+
+
+def is_upper_rank() -> bool:
+    """Whether torch says that this process is not the first of its group: children that it spawns have no variables."""
+    module = sys.modules.get("torch.distributed")
+    try:
+        return module is not None and module.is_available() and module.is_initialized() and module.get_rank() > 0
+    except Exception:  # a half-imported or foreign module of that name
+        return False

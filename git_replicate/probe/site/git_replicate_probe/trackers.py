@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
+from git_replicate_probe.place import is_upper_rank
 from git_replicate_probe.points import Points, number, numbers, whole
 from git_replicate_probe.values import plain
 from git_replicate_probe.wrapping import wraps
@@ -40,15 +41,6 @@ def install(probe: Probe) -> None:
     probe.on_import("torch.utils.tensorboard.writer", writers.watch)
     probe.on_import("tensorboardX.writer", writers.watch)
     probe.on_import("mlflow.tracking.client", _Mlflow(probe, points).watch)
-
-
-def is_upper_rank() -> bool:
-    """Whether torch says that this process is not the first of its group: children that it spawns have no variables."""
-    module = sys.modules.get("torch.distributed")
-    try:
-        return module is not None and module.is_available() and module.is_initialized() and module.get_rank() > 0
-    except Exception:  # a half-imported or foreign module of that name
-        return False
 
 
 def _replace(owner: Any, name: str, probe: Probe, seen: Callable[..., object]) -> None:
