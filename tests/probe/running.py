@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,3 +55,10 @@ def observe(
         [python, *options, "main.py", *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=120
     )
     return Observed(done.stdout, done.stderr, done.returncode, read_report(str(folder / "notes")))
+
+
+def interpreters() -> list[str]:
+    """The Pythons of this machine, one of each minor version."""
+    beside = glob.glob(os.path.join(os.path.dirname(sys.base_prefix), "*", "bin", "python"))
+    named = [shutil.which(f"python{version}") for version in ("2.7", *(f"3.{n}" for n in range(6, 16)))]
+    return sorted({*filter(None, named), *beside})

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.probe.running import probed
+from tests.probe.running import interpreters, probed
 from tests.probe.seeding import replays, seeded
 
 METHODS = ("fork", "spawn", "forkserver")
@@ -229,3 +229,28 @@ def test_a_launcher_leaves_the_seed_to_what_it_launches(tmp_path: Path) -> None:
     random.seed(7)
     assert first == str(random.random())
     assert second != first
+
+
+EVERYWHERE = """
+import multiprocessing, random, subprocess, sys
+from concurrent.futures import ProcessPoolExecutor
+def draw(number): return random.random()
+if __name__ == "__main__":
+    print(random.random(), random.Random().random())
+    for method in ("fork", "spawn"):
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool: print(pool.map(draw, range(4), 1))
+        with ProcessPoolExecutor(2, mp_context=context) as executor: print(list(executor.map(draw, range(4))))
+    child = [sys.executable, "-c", "import random; print(random.random())"]
+    started = [subprocess.Popen(child, stdout=subprocess.PIPE, universal_newlines=True) for _ in range(2)]
+    print([process.communicate()[0] for process in started])
+"""
+
+
+@pytest.mark.parametrize("python", interpreters())
+def test_every_python_that_is_here_draws_the_same(tmp_path: Path, python: str) -> None:
+    asked = subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 8))"], capture_output=True)
+    if asked.returncode:
+        pytest.skip("older than Python 3.8, or none at all")
+    expected = seeded(tmp_path, EVERYWHERE, 7).output
+    assert seeded(tmp_path, EVERYWHERE, 7, python=python).output == expected

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +13,7 @@ from git_replicate.capture.parsed_params import read_parsed
 from git_replicate.capture.probe_report import read_report
 from git_replicate.capture.seen_files import read_seen_files
 from git_replicate.probe import SITE
-from tests.probe.running import observe, probed
+from tests.probe.running import interpreters, observe, probed
 
 
 def test_a_program_finds_the_path_and_modules_that_it_would_have_found(tmp_path: Path) -> None:
@@ -140,13 +138,6 @@ def test_a_program_that_writes_no_bytecode_still_writes_none(tmp_path: Path) -> 
     seen = observe(tmp_path, code, variables={"PYTHONDONTWRITEBYTECODE": "1"})
     assert seen.output == "True\n"
     assert not (tmp_path / "__pycache__").exists()
-
-
-def interpreters() -> list[str]:
-    """The Pythons of this machine, one of each minor version."""
-    beside = glob.glob(os.path.join(os.path.dirname(sys.base_prefix), "*", "bin", "python"))
-    named = [shutil.which(f"python{version}") for version in ("2.7", *(f"3.{n}" for n in range(6, 16)))]
-    return sorted({*filter(None, named), *beside})
 
 
 @pytest.mark.parametrize("python", interpreters())
