@@ -29,6 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env", choices=("current", "recorded"), default="current",
         help="with --bisect: in the environment that is here, or in A's built again (if A's and B's are the same)",
     )  # fmt: skip
+    parser.add_argument(
+        "--same-seed",
+        action="store_true",
+        help="with --bisect: at A's seed alone, though other seeds may differ as much",
+    )
     parser.add_argument("--yes", action="store_true", help="with --bisect: do not ask before running somebody else's")
     _reading.add_output(parser, ("text", "json"))
 
@@ -101,7 +106,7 @@ def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], 
 
     with console.child_unseen():
         proof = bisect(
-            first, second, place, metric=options.metric, environment=options.env,
+            first, second, place, metric=options.metric, environment=options.env, one_seed=options.same_seed,
             known=[document for document in reruns if document.get("hybrid")], tell=tell,
         )  # fmt: skip
     if options.format == "json":

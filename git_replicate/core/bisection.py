@@ -59,6 +59,8 @@ class Question:
     """Parts that are there only as in the second run: no trial can have them otherwise."""
     only_first: Sequence[str] = ()
     seeds_differ: bool = False
+    one_seed: bool = False
+    """Whether to go on with the first run's seed without asking whether others would give the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class _Search:
         self.firsts = [self.measure(nothing, FIRST, 0)]
         self._check_ending("first", self.firsts[0])
         is_second = is_like_second(self.firsts[0], ask.first, ask.second)
-        if ask.only_second and is_second:
+        if ask.only_second and is_second and self._is_it(self.firsts[0], nothing):
             raise self._end(
                 Outcome.FOUND,
                 "the first run with this of the second is like the second, and its own is not here to go further",
@@ -164,6 +166,11 @@ class _Search:
             )
         self.trials = [(FIRST, n) for n in range(len(self.firsts))]
 
+    def _is_it(self, result: Result, parts: frozenset[str]) -> bool:
+        """Whether a result that is like the second run's is so for more than the luck of other seeds."""
+        second = self.question.second
+        return not self.question.seeds_differ or result == second or self.measure(parts, SECOND, 0) == second
+
     def _check_ending(self, which: str, result: Result) -> None:
         """End if a run ends as neither did: it lacks something here."""
         if result.ending not in (self.question.first.ending, self.question.second.ending):
@@ -191,6 +198,9 @@ class _Search:
         if again == self.seconds or (noisy and _apart(self.firsts, again)):
             self.seconds = again
             return
+        if self.question.one_seed and again != self.firsts:
+            self.seconds = again
+            return
         pairs = [(self.firsts[0], again[0])]
         for times in (_FEW, _MANY):
             pairs += [self._pair(str(n)) for n in range(len(pairs), times)]
@@ -202,7 +212,9 @@ class _Search:
             raise self._end(Outcome.NOISE, "with equal seeds the two come to the same: the seeds make the difference")
         if not _pairs_apart(pairs):
             raise self._end(
-                Outcome.NOISE, f"over {len(pairs)} seeds the difference is no more than what the seeds make"
+                Outcome.NOISE,
+                f"over {len(pairs)} seeds the difference is no more than what the seeds make "
+                "(to find what makes it with the first run's seed: --same-seed)",
             )
         if _steady(pairs):
             self.firsts, self.seconds = firsts[:1], seconds[:1]

@@ -51,12 +51,14 @@ def bisect(
     *,
     metric: str = "",
     environment: EnvironmentChoice = "current",
+    one_seed: bool = False,
     known: Iterable[Mapping[str, Any]] = (),
     tell: Callable[[Hybrid, bool | None], None],
 ) -> Proof:
     """Find the smallest change that carries the difference between two runs' results.
 
-    metric: the one to go by; "": the first that differs, or without any all results. known: documents of runs that may
+    metric: the one to go by; "": the first that differs, or without any all results. one_seed: find what makes the
+    difference with the first run's seed, whatever others give. known: documents of runs that may
     be hybrids of an earlier search. `UserError` where the runs have no results that could differ, or cannot be run.
     """
     repo = place.repository
@@ -67,9 +69,11 @@ def bisect(
         return Proof("same", "the two runs came to the same", metric)
     parts = Parts(repo, first, second, place.settings)
     pinned = parts.pinned
+    if parts.lost:
+        place.warn(f"read by both runs, not declared, and here as neither had it: {', '.join(parts.lost[:5])}")
     question = Question(
         results[0], results[1], parts.groups, parts.pieces, only_first=pinned[0], only_second=pinned[1],
-        seeds_differ=_seeds(first.record) != _seeds(second.record),
+        seeds_differ=_seeds(first.record) != _seeds(second.record), one_seed=one_seed,
     )  # fmt: skip
     earlier = {str(document["hybrid"].get("key")): from_document(document) for document in known}
     with Hybrids(
@@ -91,7 +95,8 @@ def _proof(finding: Finding, parts: Parts, hybrids: Hybrids, metric: str) -> Pro
     last = hybrids.made[-1] if hybrids.made else None
     if finding.outcome is Outcome.NOT_REPRODUCED and last and last.result.ending != "finished":
         reason += f" (git replicate show {last.run}); a checkout has only files of the snapshot and declared data"
-    if finding.outcome is Outcome.NOT_REPRODUCED and (others := hybrids.present_differences()):
+    others = [*(f"the content of {name}" for name in parts.lost), *hybrids.present_differences()]
+    if finding.outcome is Outcome.NOT_REPRODUCED and others:
         reason += f"; not as it was: {'; '.join(others[:5])}"
     return Proof(str(finding.outcome), reason, metric, found, tuple(hybrids.made), finding.noise)
 

@@ -110,7 +110,8 @@ class Hybrids:
         same = one.seeds.run == two.seeds.run and self._seed_params(FIRST) == self._seed_params(SECOND)
         named = FIRST if same and seed == SECOND else seed
         present = [document for _, document in self._present]
-        text = json.dumps([one.id, two.id, sorted(chosen), named, repetition, present], sort_keys=True)
+        data = [sorted([p.key, *map(bool, p.sources)] for p in self.parts.by_key.values() if p.place), self.parts.lost]
+        text = json.dumps([one.id, two.id, sorted(chosen), named, repetition, present, data], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def _run(self, parts: Sequence[Part], seed: str, key: str) -> Record:

@@ -86,6 +86,8 @@ class Parts:
         causes = find_causes(first, second, [])
         self._scores = {(cause.kind, cause.name): cause.score for cause in causes}
         self.params, self.command_differs = self._params()
+        self.lost: list[str] = []
+        """Undeclared inputs that differ, and that are here as neither run had them."""
         found = [*self._files(), *self._command(), *self._environment(), *self._data()]
         self.by_key = {part.key: part for part in sorted(found, key=lambda part: (-part.score, part.key))}
 
@@ -243,7 +245,13 @@ class Parts:
             for name, place, a, b in self._changed_data():
                 if name not in tracked:
                     one, two = (find_content(layout.top or "", place, digest, cache) for digest in (a, b))
+                    if not one and not two and self._undeclared(name):
+                        self.lost.append(name)
+                        continue
                     yield Part(f"data:{name}", "data", name, a, b, 0.92, sources=(one, two), place=place)
+
+    def _undeclared(self, name: str) -> bool:
+        return bool(self.second.data.get(name, {}).get("undeclared"))
 
     def _changed_data(self) -> Iterator[tuple[str, str, str | None, str | None]]:
         """Name, path (relative to the top) and both hashes of every file of data, or folder, that differs."""
@@ -264,12 +272,12 @@ class Parts:
 
 
 def find_content(top: str, path: str, digest: str | None, cache: StatCache) -> str:
-    """Where content of this hash is: at its path of the worktree, or beside it under another name; "" if nowhere."""
+    """Where content of this hash is: at its path, or beside it under another name if that is in the worktree; or ""."""
     whole = os.path.join(top, os.path.expanduser(path))
     if digest is None:
         return ""
     folder = os.path.dirname(whole)
-    names = sorted(os.listdir(folder))[:_SIBLINGS] if os.path.isdir(folder) else []
+    names = sorted(os.listdir(folder))[:_SIBLINGS] if os.path.isdir(folder) and not os.path.isabs(path) else []
     beside = [os.path.join(folder, name) for name in names]
     for candidate in dict.fromkeys([whole, *(file for file in beside if os.path.isfile(file))]):
         try:

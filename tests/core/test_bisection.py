@@ -88,6 +88,14 @@ def test_a_change_that_only_shuffles_what_seeds_do_is_noise() -> None:
     assert (found.outcome, "over 6 seeds" in found.reason) == ("noise", True)
 
 
+def test_what_makes_the_difference_at_one_seed_is_found_on_request() -> None:
+    drawn = {"first": 0.1, "second": 0.9}
+    found, _ = search(
+        lambda p, s, r: 0.5 if "b" in p and s == "first" else drawn[s], [["a", "b"]], seeds_differ=True, one_seed=True
+    )  # fmt: skip
+    assert (found.outcome, found.parts) == ("found", ("b",))
+
+
 def test_with_other_seeds_what_matters_at_equal_seeds_is_found() -> None:
     drawn = {"first": 0.1, "second": 0.9, "1": 0.4, "2": 0.6}
     found, trials = search(lambda p, s, r: drawn[s] + ("b" in p), [["a", "b"]], seeds_differ=True)

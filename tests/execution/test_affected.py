@@ -64,6 +64,18 @@ def test_runs_with_what_a_commit_brought_are_found_dirty_and_renamed_ones_too(hi
     assert names(affected(history, "losses.py", "--in", "fix"))[0] == "fixed yes"
 
 
+def test_runs_that_executed_the_file_come_first_and_those_that_did_not_are_not_made_again(history: GitRepo) -> None:
+    history.git("checkout", "-qf", "bug")
+    history.write("other.py", "print('a: 1')\n")
+    done = replicate("start", "-q", "-e", "other", "--", sys.executable, "other.py", cwd=history.top)
+    assert done.returncode == 0, done.stderr
+    rows = affected(history, "--introduced-by", "bug")
+    assert [row["executed"] for row in rows] == ["yes", "yes", "yes", "no"]
+    assert rows[-1]["run"].startswith("other/")
+    again = replicate("rerun", "--affected", "--introduced-by", "bug", "--onto", "fix", cwd=history.top)
+    assert "3 affected runs to make again; 1 that did not run it" in again.stderr
+
+
 def test_rewritten_history_changes_nothing(history: GitRepo) -> None:
     bug = history.git("rev-parse", "bug")
     history.git("checkout", "-q", "--orphan", "new")

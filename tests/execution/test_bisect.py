@@ -180,6 +180,34 @@ def test_what_depends_on_the_place_does_not_come_again(repo: GitRepo) -> None:
     assert answer["reason"].startswith("both runs, made again, come to the same: 0")
 
 
+def test_an_undeclared_input_that_is_here_as_neither_run_had_it_is_named(repo: GitRepo) -> None:
+    repo.write("train.py", "print('a:', float(open('local.txt').read()))\n")
+    repo.write(".gitignore", "local.txt\n")
+    repo.commit()
+    for value in ("1", "2", "3"):
+        repo.write("local.txt", f"{value}\n")
+        start(repo, "--seed", "1", "train.py")
+    found, _ = bisect(repo)
+    assert (found["outcome"], [cause["name"] for cause in found["causes"]]) == ("found", ["local.txt"])
+    newest_first = json.loads(replicate("log", "--format", "json", cwd=repo.top).stdout)
+    runs = [record["id"] for record in newest_first if not record.get("rerun_of")]
+    lost, said = bisect(repo, runs[2], runs[1])
+    assert (lost["outcome"], "not as it was: the content of local.txt" in lost["reason"]) == ("not-reproduced", True)
+    assert "here as neither had it: local.txt" in said
+
+
+def test_a_pointer_of_git_lfs_is_exchanged_whole(repo: GitRepo) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
+    repo.write("model.txt", pointer.format("a" * 64, 10))
+    repo.write("train.py", "print('a:', int(open('model.txt').read().split()[-1]))\n")
+    repo.commit()
+    start(repo, "train.py")
+    repo.write("model.txt", pointer.format("b" * 64, 20))
+    start(repo, "train.py")
+    (cause,) = bisect(repo)[0]["causes"]
+    assert (cause["name"], "lines" in cause) == ("model.txt", False)
+
+
 def test_a_run_that_fails_is_explained_too(program: GitRepo) -> None:
     start(program, "--seed", "1", "train.py")
     program.write("helper.py", "RATE = 1.0\nOFFSET = 0.0\nUNUSED = 1\nraise SystemExit(4)\n")

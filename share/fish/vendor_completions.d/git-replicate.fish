@@ -209,6 +209,7 @@ complete -f -c git-replicate -n '__git_replicate_uses why' -s h -l help -d 'show
 complete -f -c git-replicate -n '__git_replicate_uses why' -l metric -x -d 'the metric to speak of (default: all)'
 complete -f -c git-replicate -n '__git_replicate_uses why' -l bisect -d 'prove it: run A with parts of B until the smallest cause is found'
 complete -f -c git-replicate -n '__git_replicate_uses why' -l env -x -a 'current recorded' -d 'with --bisect: in the environment that is here, or in A\'s built again (if A\'s and B\'s are the same)'
+complete -f -c git-replicate -n '__git_replicate_uses why' -l same-seed -d 'with --bisect: at A\'s seed alone, though other seeds may differ as much'
 complete -f -c git-replicate -n '__git_replicate_uses why' -l yes -d 'with --bisect: do not ask before running somebody else\'s'
 complete -f -c git-replicate -n '__git_replicate_uses why' -l format -x -a 'text json' -d 'how to print (default: text)'
 complete -c git-replicate -n '__git_replicate_uses why' -s o -l output -r -F -d 'write to a file instead'
