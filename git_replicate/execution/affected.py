@@ -87,7 +87,7 @@ def _change(repo: Repository, revision: str, *, swapped: bool) -> Bug:
     changed = changed_paths(repo.layout, base, commit)
     if not changed:
         raise UserError(f"{revision} changes no file", f"git show --stat {revision}")
-    telling = [each for each in changed if not is_prose(each.path)] or changed
+    telling = [each for each in changed if not is_prose(each.path) and not each.path.endswith(".pyc")] or changed
     faults = []
     for path, first, second in telling:
         sides = [next(iter(repo.read_many([oid]))) if oid else None for oid in (first, second)]
