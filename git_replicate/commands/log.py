@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from git_replicate.commands import _reading
 from git_replicate.core.collate import every_column, plain_table
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from git_replicate.store.index import Row
 
 _FRAME = ("run", "status", "age", "experiment")
+_PAGED: Final = 1_000
+"""Rows that are shown on a terminal where no number is asked for."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
-    index = context.index
+    index, console = context.index, context.console
     where = _condition(options)
-    rows = index.select(where, sort=options.sort or ["-started"], limit=options.limit)
+    # What a person pages through comes at once; a table of 100,000 rows would take seconds to lay out.
+    paged = options.limit is None and options.format == "text" and not options.output and console.width is not None
+    rows = index.select(where, sort=options.sort or ["-started"], limit=_PAGED + 1 if paged else options.limit)
+    more = paged and len(rows) > _PAGED
+    rows = rows[:_PAGED] if more else rows
     _reading.present(context, rows)
     if options.format in ("json", "jsonl"):
         from git_replicate.render import json_
@@ -37,7 +43,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         _reading.put(context, options, text)
         return 0
     if not rows:
-        context.console.say(
+        console.say(
             "no runs"
             + (" match" if options.where or options.experiment else " yet: git replicate start -- python train.py")
         )
@@ -46,8 +52,10 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         _reading.draw(context, options, fold_constants(run_table(rows), keep=_FRAME[:3]))
     else:
         _reading.draw(context, options, plain_table(rows, every_column(rows)))
+    if more:
+        console.say(f"note: the first {_PAGED} runs; for more, say how many: git replicate log -n 100000")
     if unreadable := index.unreadable():
-        context.console.say(f"note: {unreadable} runs have a record that this version cannot read")
+        console.say(f"note: {unreadable} runs have a record that this version cannot read")
     return 0
 
 
