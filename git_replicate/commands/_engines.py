@@ -56,6 +56,8 @@ def engine_of(options: argparse.Namespace, context: Context, job: Job, known: Kn
     log = os.path.join(state_dir(context.repository.layout), "engine")
     begun = known.running().values() if known else ()
     with connected(options.engine, options.jobs or 0, job.sweep.size(), context.settings.submit, log) as dask:
+        if not dask.slots() and not options.quiet:
+            context.console.say("there are no workers yet: runs wait for them")
         engine = RemoteEngine(place_of(context), dask.executor, dask.slots, dask.interrupt, begun)
         try:
             yield engine

@@ -50,8 +50,9 @@ class Connection:
         threads = int(sum(self.client.nthreads().values()))
         return min(threads, self.most) if self.most else threads
 
-    def interrupt(self, number: int) -> None:
-        self.client.run(interrupt_all, number, on_error="ignore")
+    def interrupt(self, number: int) -> int:
+        """Send a signal to every run; how many there are."""
+        return sum(self.client.run(interrupt_all, number, on_error="ignore").values())
 
 
 def is_engine(name: str) -> bool:
@@ -73,7 +74,7 @@ def connected(name: str, most: int, runs: int, settings: SubmitSettings, log: st
     with contextlib.ExitStack() as stack:
         if name in JOBQUEUE:
             answers: list[str] = []
-            cluster = _jobqueue(name, settings, log, answers)
+            cluster = jobqueue_cluster(name, settings, log, answers)
             stack.callback(_close, cluster, answers)
             _start_workers(cluster, max(min(most or _WORKERS, runs), 1), answers)
             target: dict[str, Any] = {"address": cluster}
@@ -93,7 +94,7 @@ def connected(name: str, most: int, runs: int, settings: SubmitSettings, log: st
         yield Connection(client.get_executor(pure=False), client, most)
 
 
-def _jobqueue(name: str, settings: SubmitSettings, log: str, answers: list[str]) -> Any:
+def jobqueue_cluster(name: str, settings: SubmitSettings, log: str, answers: list[str]) -> Any:
     """A cluster whose workers are jobs of a batch scheduler, one run at a time each.
 
     answers: gets what the scheduler says to each job, "" if it takes it.
@@ -104,25 +105,40 @@ def _jobqueue(name: str, settings: SubmitSettings, log: str, answers: list[str])
         raise UserError(f"--engine {name} needs dask-jobqueue, which is not installed here", _INSTALL) from error
     kind = getattr(dask_jobqueue, JOBQUEUE[name])
     os.makedirs(log, exist_ok=True)
-    where: dict[str, Any] = {"log_directory": log}
     options = list(settings.options)
-    if name == "slurm":  # where dask-jobqueue names the log itself, its path may have no space
-        where = {}
-        options.insert(0, f"--output={shlex.quote(log.replace('%', '%%') + '/worker-%j.log')}")
     return kind(
-        cores=1,
         processes=1,
-        memory="1 GB",  # of no meaning: what a run needs is for the options to say
-        job_directives_skip=["--mem"],
-        job_extra_directives=options,
         job_script_prologue=[*settings.setup, *_importable()],
         worker_extra_args=["--memory-limit", "0", "--no-nanny"],
         python=sys.executable,
         job_cls=_answering(kind.job_cls, answers),
         scheduler_options={"dashboard_address": ":0"},
-        **where,
         local_directory=os.environ.get("TMPDIR", "/tmp"),
+        **_sized(name, options, log),
     )
+
+
+def _sized(name: str, options: list[str], log: str) -> dict[str, Any]:
+    """How large a worker's job is, and where it logs.
+
+    Slurm's own defaults and the options hold, and not the half hour and the memory that dask-jobqueue would ask for.
+    The others take both from Dask's configuration (`jobqueue.pbs.memory`), for they know no job without.
+    """
+    if name == "slurm":
+        # Where dask-jobqueue names the log itself, its path may have no space.
+        output = f"--output={shlex.quote(log.replace('%', '%%') + '/worker-%j.log')}"
+        skipped = ["--mem", "-t 00:30:00"]
+        return {
+            "cores": 1, "memory": "1 GB", "job_directives_skip": skipped, "job_extra_directives": [output, *options],
+        }  # fmt: skip
+    import dask
+
+    defaults = {"cores": 1, "memory": "4 GB", **({"disk": "4 GB"} if name == "htcondor" else {})}
+    known = {key: dask.config.get(f"jobqueue.{name}.{key}", None) or value for key, value in defaults.items()}
+    if name == "htcondor":  # `name = value` lines
+        pairs = (option.partition("=") for option in options)
+        return {**known, "log_directory": log, "job_extra_directives": {k.strip(): v.strip() for k, _, v in pairs}}
+    return {**known, "log_directory": log, "job_extra_directives": options}
 
 
 def _answering(job: Any, answers: list[str]) -> Any:

@@ -70,6 +70,12 @@ class LocalEngine(Executor):
     def slots(self) -> int:
         return len(self._slots)
 
+    @property
+    def busy(self) -> int:
+        """How many calls are being carried out."""
+        with self._lock:
+            return len(self._busy)
+
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Have a function called that can be found by its name; its arguments and answer are pickled."""
         if keywords:

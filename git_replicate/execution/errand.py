@@ -37,7 +37,7 @@ from git_replicate.git.opening import find_layout, repository_at
 from git_replicate.git.parcel import let_end_at, make_shallow, pack_added, unpack
 from git_replicate.git.repository import Layout, Oid, RefUpdate, Repository
 from git_replicate.store import blobs
-from git_replicate.store.store import read_run, start_of
+from git_replicate.store.store import read_run
 
 _LOOK_SECONDS = 0.2
 MOST_CARRIED = 1_000_000_000
@@ -56,6 +56,8 @@ class Errand:
     snapshot: Oid
     object_format: str
     identity: tuple[str, str]
+    token: str
+    """A file that lies in the very repository, and in no copy of it, for as long as the sweep goes on."""
     added: bytes = b""
     """What the run's commit adds to the snapshot; a small pack, sent with every errand."""
     pruning: Pruning | None = None
@@ -92,10 +94,11 @@ def carry(errand: Errand) -> Answer:
     return answer
 
 
-def interrupt_all(number: int) -> None:
-    """Send a signal to every run that this process has under way."""
+def interrupt_all(number: int) -> int:
+    """Send a signal to every run that this process has under way; how many there are."""
     for engine in _engines:
         engine.interrupt(number)
+    return sum(engine.busy for engine in _engines)
 
 
 def do_errand(errand: Errand) -> Answer:
@@ -122,16 +125,14 @@ def _silent(line: str) -> None:
 
 def _shared(errand: Errand) -> Layout | None:
     """The very repository in which the run was queued, if it is here."""
-    if not os.path.isdir(errand.top):
+    if not (os.path.isdir(errand.top) and os.path.exists(errand.token)):
         return None
     try:
         layout = find_layout(errand.top)
-        repo = repository_at(layout, backend="plumbing")
-        tip = repo.read_ref(RUNS_PREFIX + errand.asked.run)
-        own = tip is not None and repo.exists(errand.commit) and start_of(repo, tip) == start_of(repo, errand.commit)
+        known = repository_at(layout, backend="plumbing").exists(errand.commit)
     except ReplicateError:
         return None
-    return layout if own else None
+    return layout if known else None
 
 
 def _filled(errand: Errand) -> Layout | None:

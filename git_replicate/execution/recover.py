@@ -21,7 +21,8 @@ from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import PLAN_FILE, load_plan
 from git_replicate.execution.ranks import RANK_FILE, merge_ranks
 from git_replicate.execution.spool import Alive, Spool, fallback_root, list_spools, spool_root
-from git_replicate.execution.waiting import end_abandoned, job_has_ended
+from git_replicate.execution.ticket import queued_runs
+from git_replicate.execution.waiting import end_abandoned, is_forsaken, job_has_ended
 from git_replicate.git.repository import Repository
 from git_replicate.store.elsewhere import elsewhere
 from git_replicate.store.notes import heal_notes, write_notes
@@ -109,6 +110,7 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
 def _without_spool(repo: Repository, *, dry_run: bool) -> Iterator[Recovered]:
     """Runs of this machine that are `running` in git while nothing is left of them: the machine went down."""
     known = {run.record.id for run in live_runs(repo)} | elsewhere(repo.layout)
+    known |= {run.record.id for run in queued_runs(repo)}
     for run in list_runs(repo):
         if run.id in known:
             continue
@@ -116,12 +118,15 @@ def _without_spool(repo: Repository, *, dry_run: bool) -> Iterator[Recovered]:
             record = read_run(repo, run.ref).record
         except (FormatError, GitError, UserError):
             continue
-        if record.status is not Status.RUNNING or record.process.host != machine.host():
+        left = record.status is Status.RUNNING and record.process.host == machine.host()
+        if not (left or is_forsaken(record)):
             continue
         if dry_run:
             yield Recovered(run.name, "would be recorded as lost")
             continue
-        lost = replace(record, status=Status.LOST, reason="nothing was left of it")
+        lost = replace(
+            record, status=Status.LOST, reason="nothing was left of it" if left else "whoever queued it has gone"
+        )
         finish(repo, lost, run.commit, Parts())
         yield Recovered(run.name, "recorded as lost")
 

@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ from git_replicate.execution.rerun import Furnished, in_checkout
 from git_replicate.execution.submit import enqueue
 from git_replicate.execution.ticket import Asked
 from git_replicate.execution.trial import Ended, Task
+from git_replicate.git.opening import state_dir
 from git_replicate.git.parcel import pack_added, pack_alone, unpack
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store import blobs
@@ -38,7 +39,8 @@ _MOST_THREADS = 1000
 class RemoteEngine:
     """Carries out the runs of one sweep by an executor.
 
-    slots: how many runs it has workers for, asked again and again. interrupt: sends a signal to all that run.
+    slots: how many runs it has workers for, asked again and again. interrupt: sends a signal to all that run, and says
+    how many these are.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class RemoteEngine:
         place: Place,
         executor: Executor,
         slots: Callable[[], int],
-        interrupt: Callable[[int], None],
+        interrupt: Callable[[int], int],
         begun: Iterable[Record] = (),
     ) -> None:
         """begun: runs of the sweep that exist and have not ended."""
@@ -57,9 +59,15 @@ class RemoteEngine:
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="errand")
         self._stack = contextlib.ExitStack()
         self._there: Furnished | None = None
+        folder = os.path.join(state_dir(place.repository.layout), "engine")
+        os.makedirs(folder, exist_ok=True)
+        self._token = _make_token(folder)
+        self._stack.callback(os.unlink, self._token)
         self._errands: dict[str, Errand] = {}
         self._packs: dict[Oid, bytes] = {}
         self._packing = threading.Lock()
+        self._waiting: set[Future[Answer]] = set()
+        self._interrupted = False
         self._begun = {_key(record.sweep, record.seeds.run): record for record in begun}
 
     @property
@@ -72,7 +80,11 @@ class RemoteEngine:
         return self._threads.submit(self._carried_out, replace(self._errand(task), pruning=task.pruning))
 
     def interrupt(self, number: int) -> None:
-        self._interrupt(number)
+        """Interrupt what runs; where nothing does, no worker is there, and what waits for one is given up."""
+        self._interrupted = True
+        if not self._interrupt(number):
+            for waiting in list(self._waiting):
+                waiting.cancel()
 
     def close(self) -> None:
         """Once all runs have ended."""
@@ -87,8 +99,9 @@ class RemoteEngine:
             asked, commit = self._begun_before(task) or self._queued(task)
             snapshot = Oid(task.code.snapshot)
             added = pack_added(layout, commit, snapshot)
+            identity = self._place.config.identity()
             self._errands[key] = Errand(
-                asked, layout.top or "", commit, snapshot, layout.object_format, self._place.config.identity(), added
+                asked, layout.top or "", commit, snapshot, layout.object_format, identity, self._token, added
             )
         return self._errands[key]
 
@@ -114,6 +127,8 @@ class RemoteEngine:
 
     def _carried_out(self, errand: Errand) -> Ended:
         """Send an errand, with what its worker lacks if it says so, and take its answer in."""
+        if self._interrupted:
+            return _not_begun(errand)
         answer = self._ask(errand)
         if answer.wants_pack:
             answer = self._ask(replace(errand, pack=self._pack(errand.snapshot)))
@@ -134,13 +149,36 @@ class RemoteEngine:
             return self._packs[snapshot]
 
     def _ask(self, errand: Errand) -> Answer:
+        future: Future[Answer] = self._executor.submit(carry, errand)
+        self._waiting.add(future)
+        if self._interrupted:
+            future.cancel()
         try:
-            answer: Answer = self._executor.submit(carry, errand).result()
+            answer = future.result()
         except WorkerDiedError:
             raise
+        except CancelledError:
+            if not self._interrupted:
+                raise WorkerDiedError("the engine gave the run up") from None
+            answer = Answer(_not_begun(errand))
         except Exception as error:  # every executor has its own words for a worker that has gone
             raise WorkerDiedError(f"the engine gave the run up: {type(error).__name__}: {error}") from error
+        finally:
+            self._waiting.discard(future)
         return answer
+
+
+def _not_begun(errand: Errand) -> Ended:
+    problem = f"run {errand.asked.run} is queued, and no worker had begun it when the sweep was interrupted"
+    return Ended(
+        None, problem=problem, hint="git replicate sweep --resume latest --engine ..., or git replicate recover"
+    )
+
+
+def _make_token(folder: str) -> str:
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix="token-")
+    os.close(descriptor)
+    return path
 
 
 def _key(sweep: Mapping[str, Any], seed: int | str | None) -> str:

@@ -35,7 +35,7 @@ from git_replicate.probe import SITE, VARIABLE
 from git_replicate.store.annotations import annotate
 from git_replicate.store.store import Parts, begin, finish
 
-_OURS: Final = (RUN_VARIABLE, SEED_VARIABLE, PARAMS_VARIABLE, VARIABLE)
+_OURS: Final = (RUN_VARIABLE, SEED_VARIABLE, PARAMS_VARIABLE)
 """What a run sets for its command; a job that is submitted from within a run is none of it."""
 
 
@@ -232,7 +232,8 @@ def _hand_over(kind: Kind, place: Place, queued: Sequence[Queued], ask: Ask) -> 
 
 def job_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a scheduler may hand on to a job: the user's own."""
-    env = {name: value for name, value in clean_environment(environ).items() if name not in _OURS}
+    clean = clean_environment(environ)
+    env = {name: text for name, text in clean.items() if name not in _OURS and not name.startswith(VARIABLE)}
     if SITE in (path := env.get("PYTHONPATH", "").split(os.pathsep)):
         env["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry != SITE)
     return env

@@ -10,6 +10,7 @@ sweep. Small files appear whole or not at all. A ticket is let go some days afte
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,14 +20,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from git_replicate.core.errors import UserError
-from git_replicate.core.names import RUNS_PREFIX
+from git_replicate.core import record as records
+from git_replicate.core.errors import FormatError, UserError
+from git_replicate.core.names import RESERVED_FOLDER, RUNS_PREFIX
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.plan import Request
 from git_replicate.execution.schedulers.kinds import Task
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Layout, Repository
-from git_replicate.store.store import read_records
 
 TASKS_FILE: Final = "tasks.jsonl"
 JOB_FILE: Final = "job.json"
@@ -192,12 +193,13 @@ def ticketed_runs(repo: Repository) -> list[QueuedRun]:
     for ticket in list_tickets(repo.layout):
         handed = read_handed(ticket)
         places += [(ticket, handed, number, asked.run) for number, asked in enumerate(read_asked(ticket))]
-    records = read_records(repo, [RUNS_PREFIX + run for _, _, _, run in places])
-    return [
-        QueuedRun(ticket, handed, number, record)
-        for (ticket, handed, number, _), record in zip(places, records, strict=True)
-        if record is not None
-    ]
+    texts = repo.read_many(f"{RUNS_PREFIX}{run}:{RESERVED_FOLDER}/run.toml" for _, _, _, run in places)
+    found = []
+    for (ticket, handed, number, _), text in zip(places, texts, strict=True):
+        with contextlib.suppress(FormatError):  # of a newer version: not ours to look after
+            if text is not None:
+                found.append(QueuedRun(ticket, handed, number, records.loads(text)))
+    return found
 
 
 def drop_old_tickets(repo: Repository, waiting: Sequence[QueuedRun], now: float | None = None) -> None:

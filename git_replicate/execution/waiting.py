@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from git_replicate.capture import machine
 from git_replicate.core.errors import GitError, StorageError, UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.record import Record, Status
@@ -107,6 +108,22 @@ def _without_beginning(item: Waiting, record: Record) -> Record:
     reason = f"{item.job} {item.words}" + (f"; see {logs[-1]}" if logs else "")
     status = Status.INTERRUPTED if cancelled else Status.LOST
     return replace(record, status=status, reason=reason, finished=datetime.now(UTC))
+
+
+def is_forsaken(record: Record) -> bool:
+    """Whether a run was queued for an engine by a process of this machine that has gone; it has no ticket."""
+    import psutil
+
+    process = record.process
+    if record.status is not Status.QUEUED or process.host != machine.host() or record.started is None:
+        return False
+    if process.boot_id != machine.boot_id():
+        return True
+    try:
+        # A process that is younger than the run has got a number that was free again.
+        return psutil.Process(process.pid).create_time() > record.started.timestamp() + 1
+    except psutil.Error:
+        return True
 
 
 def job_has_ended(record: Record) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import datetime
 
@@ -313,17 +313,6 @@ def read_run(repo: Repository, name: str) -> StoredRun:
     record = records.loads(text)
     ref = name if name.startswith(RUNS_PREFIX) else run_ref(record.experiment, record.id)
     return StoredRun(ref, commit, record)
-
-
-def read_records(repo: Repository, names: Iterable[str]) -> list[Record | None]:
-    """The records at several refs or commits, in one stream; None for what is not there or cannot be read."""
-    found: list[Record | None] = []
-    for text in repo.read_many(f"{name}:{RESERVED_FOLDER}/{RUN_FILE}" for name in names):
-        try:
-            found.append(records.loads(text) if text is not None else None)
-        except FormatError:
-            found.append(None)
-    return found
 
 
 def list_runs(repo: Repository) -> list[RunRef]:

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import tomli
 
+from git_replicate.core.settings import SubmitSettings
+from git_replicate.execution.dask_engine import JOBQUEUE, jobqueue_cluster
 from tests import dask_cluster
 from tests.dask_cluster import Dask
 from tests.slurm import wait_for
@@ -128,3 +130,24 @@ def test_an_engine_that_nobody_knows_is_refused(repo: GitRepo) -> None:
     done = replicate("sweep", "--engine", "spark", "--seeds", "2", "--", "sh", cwd=repo.top)
     assert done.returncode == 2
     assert "there is no engine 'spark'" in done.stderr
+
+
+def test_workers_of_every_scheduler_can_be_described(tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue here: pip install 'git-replicate[dask]'")
+    settings = SubmitSettings(options=("--mine=1",), setup=("module load mine",))
+    for name in JOBQUEUE:
+        cluster = jobqueue_cluster(name, settings, str(tmp_path / "log folder"), [])
+        try:
+            script = cluster.job_script()
+        finally:
+            cluster.close()
+        assert "dask_worker" in script, name
+        if name == "slurm":
+            lines = script.splitlines()
+            assert [line for line in lines if line.startswith("#SBATCH")] == [
+                "#SBATCH -J dask-worker", "#SBATCH -n 1", "#SBATCH --cpus-per-task=1",
+                f"#SBATCH --output='{tmp_path}/log folder/worker-%j.log'", "#SBATCH --mine=1",
+            ]  # fmt: skip
+            assert "module load mine" in lines
+        else:
+            assert "mine" in script.replace("module load mine", ""), name

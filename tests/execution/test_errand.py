@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -18,13 +19,14 @@ from git_replicate.core.sweep import Options, Planned, Sweep
 from git_replicate.execution import errand
 from git_replicate.execution.errand import Answer, Errand, do_errand
 from git_replicate.execution.prepare import Place
+from git_replicate.execution.recover import recover_runs
 from git_replicate.execution.remote import RemoteEngine
 from git_replicate.execution.sweep import Job, Listed, carry_out, take_code
-from git_replicate.execution.trial import Ended
+from git_replicate.execution.trial import Ended, run_trial
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import open_repository
 from git_replicate.store.index import Index
-from git_replicate.store.store import read_run
+from git_replicate.store.store import Parts, finish, read_run
 from git_replicate.store.trash import remove
 from tests.support import GitRepo
 
@@ -59,6 +61,10 @@ def elsewhere(errand: Errand) -> Errand:
     return replace(errand, top="/nowhere/at/all")
 
 
+def of_no_run(errand: Errand) -> Errand:
+    return replace(errand, asked=replace(errand.asked, run="t/20260102-030405-00000000"))
+
+
 @pytest.fixture(autouse=True)
 def _no_worker_stays() -> Iterator[None]:
     yield
@@ -84,7 +90,7 @@ def sweep(
         Sweep("20260102-030405-00000000", command, parse_space([f"x={values}"]), options=options),
         take_code(place), str(repo.top),
     )  # fmt: skip
-    engine = RemoteEngine(place, executor, lambda: slots, lambda number: None)
+    engine = RemoteEngine(place, executor, lambda: slots, lambda number: 0)
     watcher = Watcher()
     try:
         carry_out(job, Listed(job.sweep.plan()), engine, watcher)
@@ -150,11 +156,34 @@ def test_an_errand_done_twice_is_one_run(repo: GitRepo, monkeypatch: pytest.Monk
     repo.write("train.py", "print('y: 1')\n")
     executor = Direct()
     (first,) = sweep(repo, executor, values="1")
-    again: Answer = do_errand(executor.sent[0])
+    again: Answer = do_errand(replace(executor.sent[0], token=str(repo.top / "README")))
     assert first.record is not None
     assert again.ended.record is not None
     assert again.ended.record.id == first.record.id
     assert len(refs(repo)) == 1
+
+
+def test_a_copy_of_the_repository_under_the_same_path_is_not_taken_for_it(repo: GitRepo) -> None:
+    """A worker's own clone may have fetched the run: what happened there would never come here."""
+    executor = Direct(lambda errand: replace(errand, token=f"{errand.token}-of-another"))
+    (ended,) = sweep(repo, executor, values="1")
+    assert ended.record is not None
+    assert [bool(errand.pack) for errand in executor.sent] == [False, True]
+    place, _ = make_place(repo)
+    assert str(read_run(place.repository, refs(repo)[0]).record.status) == "finished"
+
+
+def test_a_run_whose_driver_has_gone_is_ended_by_recover(repo: GitRepo) -> None:
+    place, _ = make_place(repo)
+    with pytest.raises(Exception, match="was removed"):
+        sweep(repo, Direct(of_no_run), values="1")
+    (ref,) = refs(repo)
+    found = read_run(place.repository, ref)
+    assert [item.outcome for item in recover_runs(place.repository)] == []
+    gone = replace(found.record, process=replace(found.record.process, pid=2**22 + 1))
+    finish(place.repository, gone, found.commit, Parts())
+    assert [item.outcome for item in recover_runs(place.repository)] == ["recorded as lost"]
+    assert read_run(place.repository, ref).record.reason == "whoever queued it has gone"
 
 
 def test_an_engine_that_gives_a_run_up_twice_fails_it(repo: GitRepo) -> None:
@@ -166,6 +195,23 @@ def test_an_engine_that_gives_a_run_up_twice_fails_it(repo: GitRepo) -> None:
 
     with pytest.raises(Exception, match="the engine gave the run up: RuntimeError: no worker is left"):
         sweep(repo, Gone(), values="1")
+
+
+def test_what_waits_for_a_worker_is_given_up_when_it_is_interrupted(repo: GitRepo) -> None:
+    class Idle(Executor):
+        def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+            return Future()
+
+    place, _ = make_place(repo)
+    command = (sys.executable, "train.py", "{x}")
+    job = Job(Sweep("20260102-030405-00000000", command, parse_space(["x=1,2"])), take_code(place), str(repo.top))
+    engine = RemoteEngine(place, Idle(), lambda: 1, lambda number: 0)
+    first, second = (engine.submit(run_trial, job.task(planned)) for planned in job.sweep.plan())
+    engine.interrupt(signal.SIGINT)
+    for future in (first, second):
+        assert "no worker had begun it when the sweep was interrupted" in future.result(30).problem
+    engine.close()
+    assert [str(read_run(place.repository, ref).record.status) for ref in refs(repo)] == ["queued", "queued"]
 
 
 def test_a_run_removed_while_it_was_elsewhere_stays_removed(repo: GitRepo) -> None:

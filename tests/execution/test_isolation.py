@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from git_replicate.core.record import Code
+from git_replicate.execution.isolation import sweep_worktrees, worktree
+from git_replicate.git.opening import find_layout
+from git_replicate.git.repository import Oid
 from tests.support import PROGRAM, GitRepo, replicate
 
 
@@ -72,3 +81,41 @@ def test_a_commit_is_run_while_the_worktree_is_dirty(repo: GitRepo) -> None:
     done = replicate("start", "--at", "HEAD", "--", sys.executable, "train.py", cwd=repo.top)
     assert (done.returncode, done.stdout) == (0, "accuracy: 0.9\n")
     assert replicate("start", "--at", "nosuch", "--", "true", cwd=repo.top).returncode == 125
+
+
+def owner(repo: GitRepo, host: str, *, old: bool) -> Path:
+    """A checkout's folder as another process left it."""
+    folder = repo.top / ".git/replicate/worktrees/left"
+    folder.mkdir(parents=True)
+    file = folder / "owner.json"
+    file.write_text(json.dumps({"run": "20260102-030405-00000000", "pid": 1, "host": host}))
+    if old:
+        os.utime(file, (1, 1))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("host", "old", "restarted", "stays"),
+    [
+        ("elsewhere", False, "", True), ("elsewhere", True, "", False), (os.uname().nodename, False, "", False),
+        ("elsewhere", False, "20260102-030405-00000000", False),
+    ],
+)  # fmt: skip
+def test_another_machines_checkout_is_left_alone_for_a_day(
+    repo: GitRepo, host: str, old: bool, restarted: str, stays: bool
+) -> None:
+    """A shared file system need not show us its locks."""
+    folder = owner(repo, host, old=old)
+    sweep_worktrees(find_layout(str(repo.top)), restarted=restarted)
+    assert folder.exists() == stays
+
+
+def test_a_file_system_without_locks_will_do(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    head = Oid(repo.git("rev-parse", "HEAD"))
+    with worktree(find_layout(str(repo.top)), head, Code(snapshot=head), name="mine") as held:
+        assert Path(held.top) == repo.top / ".git/replicate/worktrees/mine/tree"
+        assert (Path(held.top) / "train.py").exists()

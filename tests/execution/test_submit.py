@@ -147,3 +147,46 @@ def test_status_tells_programs_what_they_need(repo: GitRepo, tmp_path: Path) -> 
     (facts,) = json.loads(replicate("status", "--format", "json", cwd=repo.top, variables=variables).stdout)
     assert (facts["run"], facts["state"], facts["scheduler"], facts["job"]) == (name, "queued", "slurm", "17")
     assert Path(facts["script"]).read_text().startswith("#!/bin/bash\n")
+
+
+COUNTS = """#!/bin/sh
+for word; do :; done
+grep -o 'array=.*' "$word" >> "$(dirname "$0")/arrays"
+count=$(wc -l < "$(dirname "$0")/arrays")
+test $count -gt $TAKES && { echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }
+echo $((100 + count))
+"""
+LIMITS = "#!/bin/sh\necho 'ClusterName = here'\necho 'MaxArraySize = 2'\n"
+
+
+@pytest.mark.parametrize("takes", [3, 1])
+def test_a_sweep_too_large_for_one_array_is_several(repo: GitRepo, tmp_path: Path, takes: int) -> None:
+    variables = {**programs(tmp_path / "bin", sbatch=COUNTS, scontrol=LIMITS), "TAKES": str(takes)}
+    words = ["sweep", "--submit", "-j", "2", "-p", "x=1..5", "--", "sh", "-c", "echo $0", "{x}"]
+    done = replicate(*words, cwd=repo.top, variables=variables)
+    queued = repo.git("for-each-ref", "refs/experiments").splitlines()
+    arrays = (tmp_path / "bin" / "arrays").read_text().split()
+    if takes == 3:
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == f"sweep {done.stdout.strip()}: 5 runs queued as jobs 101, 102, 103\n"
+        assert (arrays, len(queued)) == (["array=0-1%2", "array=0-1%2", "array=0-0%2"], 5)
+    else:
+        assert done.returncode == 1
+        assert "QOSMaxSubmitJobPerUserLimit (jobs 101 with the first 2 runs are queued)" in done.stderr
+        assert (len(queued), len(queue(repo))) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--submit", "--engine", "slurm"], ["--submit", "--stop-after", "3"], ["--submit", "--gpus", "0"],
+        ["--submit-option=-p"], ["--engine", "dask://127.0.0.1:1", "--gpus", "0"],
+        ["--submit", "--search", "tpe", "--trials", "3", "--metric", "y"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_needs_somebody_who_watches_is_not_submitted(repo: GitRepo, tmp_path: Path, words: list[str]) -> None:
+    more = ["-p", "x=1..5", "--", "sh", "-c", "echo $0", "{x}"]
+    done = replicate("sweep", *words, *more, cwd=repo.top, variables=programs(tmp_path / "bin"))
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert repo.git("for-each-ref", "refs/experiments") == ""
