@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from git_replicate.core.errors import UsageError
+from git_replicate.core.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     import argparse
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.execution.engine import Engine
     from git_replicate.execution.prepare import Place
+    from git_replicate.execution.remote import Via
     from git_replicate.execution.sweep import Job, Known
 
 
@@ -28,6 +29,8 @@ def check_options(options: argparse.Namespace) -> None:
         name = "-i" if options.interactive else "--gpus" if options.gpus else "--prune" if options.prune else ""
         name = name or "--stop-after"
         raise UsageError(f"{name} needs somebody who watches, and jobs run by themselves", "leave it out, or --submit")
+    if options.via and options.engine == "local":
+        raise UsageError("--via says how the workers of an engine get at runs", "add --engine")
     if options.engine != "local" and options.gpus:
         raise UsageError("--gpus shares out this machine's GPUs", "give each worker of the engine its own")
     if options.engine != "local":
@@ -55,14 +58,31 @@ def engine_of(options: argparse.Namespace, context: Context, job: Job, known: Kn
 
     log = os.path.join(state_dir(context.repository.layout), "engine")
     begun = known.running().values() if known else ()
+    via = _via(options, context) if options.via else None
     with connected(options.engine, options.jobs or 0, job.sweep.size(), context.settings.submit, log) as dask:
         if not dask.slots() and not options.quiet:
             context.console.say("there are no workers yet: runs wait for them")
-        engine = RemoteEngine(place_of(context), dask.executor, dask.slots, dask.interrupt, begun)
+        engine = RemoteEngine(place_of(context), dask.executor, dask.slots, dask.interrupt, begun, via)
         try:
             yield engine
         finally:
             engine.close()
+
+
+def _via(options: argparse.Namespace, context: Context) -> Via:
+    """The remote that workers use; `UserError` if nobody has agreed to publish runs there."""
+    from git_replicate.commands import _sharing
+    from git_replicate.execution.remote import Via
+    from git_replicate.git.remotes import find_remote
+    from git_replicate.store.agreed import has_agreed
+
+    layout = context.repository.layout
+    remote = find_remote(options.via, layout, context.config)
+    if not has_agreed(layout, remote):
+        raise UserError(
+            f"nobody has agreed to publish runs to {remote.shown} yet", f"git replicate push {remote.quoted}"
+        )
+    return Via(_sharing.connect(context, remote, interactive=False), _sharing.names_for(context, None))
 
 
 def place_of(context: Context) -> Place:

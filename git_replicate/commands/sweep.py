@@ -51,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--gpus", metavar="LIST", default="", help="give each of these GPUs to one run at a time: 0,1 or all")
     add("-i", "--interactive", action="store_true", help="propose each point, show the results, take changes")
     add("--engine", metavar="ENGINE", default="local", help="local, dask://HOST:PORT, dask:FILE, slurm, pbs, lsf, ...")
+    add("--via", metavar="REMOTE", default="", help="workers fetch runs from this git remote and push them back to it")
     add("--submit", action="store_true", help="hand the runs to the batch scheduler as an array of jobs, and return")
     add("--submit-option", metavar="OPTION", action="append", default=[], help="an option of the scheduler; repeatable")
     add("--resume", metavar="SWEEP", help="do what is missing of a sweep, and again what failed")

@@ -2,7 +2,8 @@
 
 Where the repository is there under the same path, the run takes place in it as everywhere else. Where it is not, the
 worker has a repository of its own, filled from what the errand carries - a pack of the snapshot, asked for once - and
-its answer carries back what the run added. An errand that is done twice, for its first worker died, goes on with the
+its answer carries back what the run added; or, where the errand names a remote, it fetches from there and pushes the
+run's ref to it. An errand that is done twice, for its first worker died, goes on with the
 same run.
 """
 
@@ -18,7 +19,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from git_replicate.core.errors import ReplicateError
+from git_replicate import __version__
+from git_replicate.core.errors import GitError, ReplicateError, UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.record import Record, Status
 from git_replicate.core.settings import Settings
@@ -34,8 +36,10 @@ from git_replicate.execution.trial import Ended, pruned_by
 from git_replicate.execution.worker import interrupted
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at
-from git_replicate.git.parcel import let_end_at, make_shallow, pack_added, unpack
+from git_replicate.git.parcel import let_end_at, make_repository, pack_added, unpack
+from git_replicate.git.remotes import Remote
 from git_replicate.git.repository import Layout, Oid, RefUpdate, Repository
+from git_replicate.git.transport import Transport
 from git_replicate.store import blobs
 from git_replicate.store.store import read_run
 
@@ -61,6 +65,11 @@ class Errand:
     added: bytes = b""
     """What the run's commit adds to the snapshot; a small pack, sent with every errand."""
     pruning: Pruning | None = None
+    remote: str = ""
+    """The address of a repository through which the run goes and comes back; "": it is carried."""
+    theirs: str = ""
+    """The run's ref over there."""
+    version: str = __version__
     pack: bytes = b""
     """The snapshot with its files and without its history, for a worker that has asked for it."""
 
@@ -74,6 +83,8 @@ class Answer:
     commit: str = ""
     """The run's newest commit in the worker's own repository, and what it adds; empty where that is ours as well."""
     pack: bytes = b""
+    pushed: bool = False
+    """The run's ref is at the remote."""
     large: Mapping[str, bytes] = field(default_factory=dict)
     """Big outputs that are in no commit, by sha256."""
 
@@ -105,6 +116,11 @@ def do_errand(errand: Errand) -> Answer:
     """Do an errand in this process, which does nothing else meanwhile."""
     warnings: list[str] = []
     try:
+        if getattr(errand, "version", "") != __version__:
+            raise UserError(
+                f"a worker has git replicate {__version__}, and the sweep another version",
+                "install the same version for both",
+            )
         shared = _shared(errand)
         layout = shared or _filled(errand)
         if layout is None:
@@ -137,14 +153,17 @@ def _shared(errand: Errand) -> Layout | None:
 
 def _filled(errand: Errand) -> Layout | None:
     """Our own repository with the run in it; None if that needs the pack."""
-    layout = _own.get(errand.object_format)
+    key = f"{errand.object_format} {errand.remote}"
+    layout = _own.get(key)
     if layout is None:
-        folder = tempfile.mkdtemp(prefix="git-replicate-worker-")
-        layout = make_shallow(
-            os.path.join(folder, "repository"), errand.object_format, errand.snapshot, errand.identity
-        )
-        _own[errand.object_format] = layout
+        folder = os.path.join(tempfile.mkdtemp(prefix="git-replicate-worker-"), "repository")
+        layout = _own[key] = make_repository(folder, errand.object_format, errand.identity)
     repo = repository_at(layout)
+    ref = RUNS_PREFIX + errand.asked.run
+    if errand.remote:
+        if repo.read_ref(ref) is None:
+            _transport(errand, layout).fetch([f"{errand.theirs}:{ref}"])
+        return layout
     if not repo.exists(errand.snapshot):
         if not errand.pack:
             return None
@@ -153,9 +172,13 @@ def _filled(errand: Errand) -> Layout | None:
     if not repo.exists(errand.commit):
         unpack(layout, errand.added)
     repo = repository_at(layout)
-    if repo.read_ref(RUNS_PREFIX + errand.asked.run) is None:
-        repo.move_refs([RefUpdate(RUNS_PREFIX + errand.asked.run, None, errand.commit)], "a run to be carried out")
+    if repo.read_ref(ref) is None:
+        repo.move_refs([RefUpdate(ref, None, errand.commit)], "a run to be carried out")
     return layout
+
+
+def _transport(errand: Errand, layout: Layout) -> Transport:
+    return Transport(layout, Remote(errand.remote, (errand.remote,)), interactive=False)
 
 
 @atexit.register
@@ -205,5 +228,21 @@ def _brought_back(errand: Errand, repo: Repository, answer: Answer) -> Answer:
         with contextlib.suppress(OSError), open(file, "rb") as opened:
             large[digest] = opened.read()
             room -= output.bytes
+    pushed, why = _pushed(errand, repo.layout)
+    if why:
+        left.append(f"{errand.asked.run} came back with the answer, for the remote did not take it: {why}")
     ended = replace(answer.ended, warnings=(*answer.ended.warnings, *left))
-    return Answer(ended, commit=tip, pack=pack_added(repo.layout, tip, errand.commit), large=large)
+    pack = b"" if pushed else pack_added(repo.layout, tip, errand.commit)
+    return Answer(ended, commit=tip, pack=pack, pushed=pushed, large=large)
+
+
+def _pushed(errand: Errand, layout: Layout) -> tuple[bool, str]:
+    """Push the run's ref, if there is a remote; whether it is there now, and why it is not."""
+    if not errand.remote:
+        return False, ""
+    try:
+        done = _transport(errand, layout).push([f"{RUNS_PREFIX}{errand.asked.run}:{errand.theirs}"])
+    except GitError as error:
+        return False, str(error)
+    refused = next((ref.refusal for ref in done.refs if ref.refusal), "")
+    return not refused, refused

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,10 +30,33 @@ from git_replicate.execution.trial import Ended, Task
 from git_replicate.git.opening import state_dir
 from git_replicate.git.parcel import pack_added, pack_alone, unpack
 from git_replicate.git.repository import Oid, Repository
+from git_replicate.git.transport import Transport
 from git_replicate.store import blobs
 from git_replicate.store.adopt import adopt
+from git_replicate.store.remote import Names, advice
 
 _MOST_THREADS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """A remote through which runs go to workers and come back."""
+
+    transport: Transport
+    names: Names
+
+    def sent(self, errand: Errand) -> Errand:
+        """The errand, once its run is at the remote; `GitError` if that does not take it."""
+        theirs = self.names.theirs(RUNS_PREFIX + errand.asked.run)
+        done = self.transport.push([f"{errand.commit}:{theirs}"])
+        if refused := next((ref.refusal for ref in done.refs if ref.refusal), ""):
+            remote = self.transport.remote
+            raise GitError(f"push a run to {remote.shown}", refused, advice(refused, remote))
+        return replace(errand, remote=self.transport.remote.urls[0], theirs=theirs)
+
+    def fetch(self, errand: Errand) -> None:
+        """What a worker has pushed, on our own ref; as it is where that has gone another way."""
+        self.transport.fetch([f"{self.names.theirs(RUNS_PREFIX + errand.asked.run)}:{RUNS_PREFIX}{errand.asked.run}"])
 
 
 class RemoteEngine:
@@ -50,8 +73,10 @@ class RemoteEngine:
         slots: Callable[[], int],
         interrupt: Callable[[int], int],
         begun: Iterable[Record] = (),
+        via: Via | None = None,
     ) -> None:
-        """begun: runs of the sweep that exist and have not ended."""
+        """begun: runs of the sweep that exist and have not ended; via: the remote that workers fetch from."""
+        self._via = via
         self._place = place
         self._executor = executor
         self._slots = slots
@@ -100,9 +125,10 @@ class RemoteEngine:
             snapshot = Oid(task.code.snapshot)
             added = pack_added(layout, commit, snapshot)
             identity = self._place.config.identity()
-            self._errands[key] = Errand(
+            errand = Errand(
                 asked, layout.top or "", commit, snapshot, layout.object_format, identity, self._token, added
             )
+            self._errands[key] = self._via.sent(errand) if self._via else errand
         return self._errands[key]
 
     def _begun_before(self, task: Task) -> tuple[Asked, Oid] | None:
@@ -132,9 +158,14 @@ class RemoteEngine:
         answer = self._ask(errand)
         if answer.wants_pack:
             answer = self._ask(replace(errand, pack=self._pack(errand.snapshot)))
+            if answer.wants_pack:
+                problem = f"the worker of {errand.asked.run} does not take the snapshot"
+                return Ended(None, problem=problem, hint="has it the same version of git replicate?")
         if not answer.commit:
             return answer.ended
         try:
+            if answer.pushed and self._via:
+                self._via.fetch(errand)
             take_in(self._place.repository, errand, answer)
         except (GitError, StorageError, OSError) as error:
             hint = error.hint if isinstance(error, ReplicateError) else "df -h .git"
@@ -188,7 +219,8 @@ def _key(sweep: Mapping[str, Any], seed: int | str | None) -> str:
 
 def take_in(repo: Repository, errand: Errand, answer: Answer) -> None:
     """Make what a worker's own repository holds of a run ours."""
-    unpack(repo.layout, answer.pack)
+    if answer.pack:
+        unpack(repo.layout, answer.pack)
     store = blobs.default_store(repo.layout.common_dir)
     for digest, content in answer.large.items():
         with tempfile.NamedTemporaryFile(dir=repo.layout.common_dir, prefix="replicate-large-") as file:

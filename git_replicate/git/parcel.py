@@ -35,19 +35,18 @@ def unpack(layout: Layout, data: bytes) -> None:
     _git(layout).run("take in a parcel", "index-pack", "--stdin", "--strict", "--fix-thin", stdin=data)
 
 
-def make_shallow(folder: str, object_format: str, boundary: Oid, identity: tuple[str, str]) -> Layout:
-    """A new repository that ends at a commit which is yet to come, for a person of this name and address."""
+def make_repository(folder: str, object_format: str, identity: tuple[str, str]) -> Layout:
+    """A new, empty repository for a person of this name and address."""
     git = Git(os.path.dirname(folder))
     git.run("make a repository", "init", "-q", "--template=", f"--object-format={object_format}", folder)
     layout = find_layout(folder)
     for key, value in zip(("user.name", "user.email"), identity, strict=True):
         _git(layout).run("configure a repository", "config", key, value)
-    let_end_at(layout, boundary)
-    return find_layout(folder)
+    return layout
 
 
 def let_end_at(layout: Layout, boundary: Oid) -> None:
-    """Let the history end at one more commit."""
+    """Let the history end at one more commit, which may be yet to come."""
     path = os.path.join(layout.common_dir, "shallow")
     known = ""
     if os.path.exists(path):

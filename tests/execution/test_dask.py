@@ -84,6 +84,27 @@ def test_workers_without_the_repository_have_clones_of_their_own(repo: GitRepo, 
     repo.git("fsck", "--strict", "--no-dangling")
 
 
+def test_workers_without_the_repository_may_use_a_remote(repo: GitRepo, dask: Dask, tmp_path: Path) -> None:
+    if reason := dask_cluster.why_not_hidden():
+        pytest.skip(reason)
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "bare.git")], check=True)
+    repo.git("remote", "add", "lab", str(tmp_path / "bare.git"))
+    dask.start_worker(hidden=repo.top)
+    repo.write("train.py", TRAIN)
+    words = [*sweep_words(dask, "1,2"), "train.py", "{x}"]
+    refused = replicate(*words[:1], "--via", "lab", *words[1:], cwd=repo.top)
+    assert refused.stderr.splitlines() == [
+        "git replicate: nobody has agreed to publish runs to lab yet", "hint: git replicate push lab",
+    ]  # fmt: skip
+    replicate("start", "--", sys.executable, "train.py", "0", cwd=repo.top)
+    assert replicate("push", "lab", "--yes", cwd=repo.top).returncode == 0
+    done = replicate(*words[:1], "--via", "lab", *words[1:], cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    listed = GitRepo(tmp_path / "bare.git").git("for-each-ref", "--format=%(objectname)", "refs/experiments")
+    assert len(listed.split()) == 3
+    assert listed == repo.git("for-each-ref", "--format=%(objectname)", "refs/experiments")
+
+
 @pytest.mark.parametrize("node", ["survives", "dies"])
 def test_a_worker_that_is_killed_costs_no_run(repo: GitRepo, dask: Dask, tmp_path: Path, node: str) -> None:
     repo.write("train.py", WAITS)

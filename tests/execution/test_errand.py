@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -20,12 +21,15 @@ from git_replicate.execution import errand
 from git_replicate.execution.errand import Answer, Errand, do_errand
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.recover import recover_runs
-from git_replicate.execution.remote import RemoteEngine
+from git_replicate.execution.remote import RemoteEngine, Via
 from git_replicate.execution.sweep import Job, Listed, carry_out, take_code
 from git_replicate.execution.trial import Ended, run_trial
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import open_repository
+from git_replicate.git.remotes import Remote
+from git_replicate.git.transport import Transport
 from git_replicate.store.index import Index
+from git_replicate.store.remote import names_below
 from git_replicate.store.store import Parts, finish, read_run
 from git_replicate.store.trash import remove
 from tests.support import GitRepo
@@ -81,7 +85,12 @@ def make_place(repo: GitRepo) -> tuple[Place, list[str]]:
 
 
 def sweep(
-    repo: GitRepo, executor: Executor, values: str = "1,2", outputs: tuple[str, ...] = (), slots: int = 2
+    repo: GitRepo,
+    executor: Executor,
+    values: str = "1,2",
+    outputs: tuple[str, ...] = (),
+    slots: int = 2,
+    remote: Path | None = None,
 ) -> list[Ended]:
     place, _ = make_place(repo)
     command = (sys.executable, "train.py", "{x}")
@@ -90,7 +99,11 @@ def sweep(
         Sweep("20260102-030405-00000000", command, parse_space([f"x={values}"]), options=options),
         take_code(place), str(repo.top),
     )  # fmt: skip
-    engine = RemoteEngine(place, executor, lambda: slots, lambda number: 0)
+    via = None
+    if remote is not None:
+        other = Remote(str(remote), (str(remote),))
+        via = Via(Transport(place.repository.layout, other, interactive=False), names_below(""))
+    engine = RemoteEngine(place, executor, lambda: slots, lambda number: 0, via=via)
     watcher = Watcher()
     try:
         carry_out(job, Listed(job.sweep.plan()), engine, watcher)
@@ -128,6 +141,34 @@ def test_every_run_comes_back_whole(repo: GitRepo, change: Callable[[Errand], Er
     # The snapshot is sent once.
     packs = [bool(errand.pack) for errand in executor.sent]
     assert packs.count(True) == (1 if change is elsewhere else 0)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> GitRepo:
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "bare.git")], check=True)
+    return GitRepo(tmp_path / "bare.git")
+
+
+def test_runs_go_by_way_of_a_remote_and_are_there_as_well(repo: GitRepo, bare: GitRepo) -> None:
+    repo.write("train.py", "import sys\nprint('y:', 2 * int(sys.argv[1]))\n")
+    executor = Direct(elsewhere)
+    found = sweep(repo, executor, remote=bare.top)
+    assert [ended.warnings for ended in found] == [(), ()]
+    assert [errand.pack for errand in executor.sent] == [b"", b""]
+    place, _ = make_place(repo)
+    assert sorted(read_run(place.repository, ref).record.metrics["y"] for ref in refs(repo)) == [2, 4]
+    shown = ["for-each-ref", "--format=%(refname) %(objectname)", "refs/experiments"]
+    assert bare.git(*shown) == repo.git(*shown)
+
+
+def test_a_remote_that_takes_no_more_loses_no_run(repo: GitRepo, bare: GitRepo) -> None:
+    repo.write("train.py", "print('y: 1')\n")
+    hook = bare.write("hooks/pre-receive", "#!/bin/sh\nread old new ref\ncase $old in *[1-9]*) exit 1;; esac\n")
+    hook.chmod(0o755)
+    (ended,) = sweep(repo, Direct(elsewhere), values="1", remote=bare.top)
+    assert "for the remote did not take it: pre-receive hook declined" in ended.warnings[0]
+    place, _ = make_place(repo)
+    assert str(read_run(place.repository, refs(repo)[0]).record.status) == "finished"
 
 
 def test_big_outputs_are_carried_back(repo: GitRepo) -> None:
@@ -179,10 +220,14 @@ def test_a_run_whose_driver_has_gone_is_ended_by_recover(repo: GitRepo) -> None:
         sweep(repo, Direct(of_no_run), values="1")
     (ref,) = refs(repo)
     found = read_run(place.repository, ref)
-    assert [item.outcome for item in recover_runs(place.repository)] == []
+
+    def recovered() -> list[str]:
+        return [item.outcome for item in recover_runs(place.repository) if found.record.id in item.name]
+
+    assert recovered() == []
     gone = replace(found.record, process=replace(found.record.process, pid=2**22 + 1))
     finish(place.repository, gone, found.commit, Parts())
-    assert [item.outcome for item in recover_runs(place.repository)] == ["recorded as lost"]
+    assert recovered() == ["recorded as lost"]
     assert read_run(place.repository, ref).record.reason == "whoever queued it has gone"
 
 

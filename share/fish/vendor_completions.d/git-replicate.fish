@@ -104,6 +104,7 @@ complete -f -c git-replicate -n '__git_replicate_uses sweep' -s j -l jobs -x -d 
 complete -f -c git-replicate -n '__git_replicate_uses sweep' -l gpus -x -d 'give each of these GPUs to one run at a time: 0,1 or all'
 complete -f -c git-replicate -n '__git_replicate_uses sweep' -s i -l interactive -d 'propose each point, show the results, take changes'
 complete -f -c git-replicate -n '__git_replicate_uses sweep' -l engine -x -d 'local, dask://HOST:PORT, dask:FILE, slurm, pbs, lsf, ...'
+complete -f -c git-replicate -n '__git_replicate_uses sweep' -l via -x -d 'workers fetch runs from this git remote and push them back to it'
 complete -f -c git-replicate -n '__git_replicate_uses sweep' -l submit -d 'hand the runs to the batch scheduler as an array of jobs, and return'
 complete -f -c git-replicate -n '__git_replicate_uses sweep' -l submit-option -x -d 'an option of the scheduler; repeatable'
 complete -f -c git-replicate -n '__git_replicate_uses sweep' -l resume -x -d 'do what is missing of a sweep, and again what failed'
