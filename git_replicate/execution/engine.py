@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, Protocol
 
-from git_replicate.execution.worker import read_frame, write_frame
+from git_replicate.execution.worker import HEARD, read_frame, write_frame
 
 _LOOK_SECONDS = 0.5
 """How often a busy worker is looked at: a command that it left running keeps its end of the pipe open."""
@@ -104,6 +104,8 @@ class LocalEngine(Executor):
 
     def _serve(self, number: int, variables: Mapping[str, str]) -> None:
         """One slot: its calls, given to its worker."""
+        # Workers inherit this, and hear nothing before they can note it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
         process: subprocess.Popen[bytes] | None = None
         while (call := self._calls.get()) is not None:
             if not call.future.set_running_or_notify_cancel():

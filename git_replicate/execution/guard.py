@@ -7,7 +7,6 @@ matter of the guard, except that a process may have been told before there was a
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -45,7 +44,8 @@ class Guard:
     def signal_due(self, elapsed: float, spool: Spool) -> int:
         """The signal to send to the command now, `elapsed` seconds after its start; 0: none."""
         if self._told:
-            os.kill(os.getpid(), self._told.pop(0))  # to ourselves: so it is recorded as from outside
+            # To this very thread, which waits for signals: so it is recorded as from outside.
+            signal.raise_signal(self._told.pop(0))
         if self._asked is not None:
             return signal.SIGKILL if elapsed - self._asked > GRACE_SECONDS else 0
         if self._seconds and elapsed > self._seconds:

@@ -13,7 +13,6 @@ import os
 import signal
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
@@ -128,8 +127,8 @@ class _State:
 
     engine: Engine
     watcher: Watcher
-    running: dict[Future[Ended], tuple[Planned, Task, int]] = field(default_factory=dict)
-    again: deque[tuple[Planned, int]] = field(default_factory=deque)
+    running: dict[Future[Ended], tuple[Planned, int]] = field(default_factory=dict)
+    """What is being carried out, and how many workers have died of it."""
     stopped: str = ""
     fault: ReplicateError | None = None
     failures: int = 0
@@ -170,16 +169,13 @@ def carry_out(
     kept_up = time.monotonic()
     with _signals(state):
         for planned in begun:
-            _submit(state, take_over, job, planned, 0)
+            _submit(state, take_over, job, planned)
         while True:
             while not state.stopped and len(state.running) < engine.slots:
-                if state.again:
-                    planned, deaths = state.again.popleft()
-                    _submit(state, take_over, job, planned, deaths)
-                elif (following := source.next()) is not None:
-                    _submit(state, run_trial, job, following, 0, source.pruning())
-                else:
+                following = source.next()
+                if following is None:
                     break
+                _submit(state, run_trial, job, following, pruning=source.pruning())
             if not state.running:
                 break
             done, _ = wait(state.running, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
@@ -205,23 +201,25 @@ def _submit(
     function: Callable[[Task], Ended],
     job: Job,
     planned: Planned,
-    deaths: int,
+    *,
+    deaths: int = 0,
     pruning: Pruning | None = None,
 ) -> None:
-    task = job.task(planned, pruning)
-    state.running[state.engine.submit(function, task)] = planned, task, deaths
-    state.watcher.begun(planned)
+    """Have a run carried out; `deaths`: of the workers that were at it before, which nobody need be told of again."""
+    state.running[state.engine.submit(function, job.task(planned, pruning))] = planned, deaths
+    if not deaths:
+        state.watcher.begun(planned)
 
 
 def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_after: int) -> None:
     """Take in what became of one run."""
-    planned, _, deaths = state.running.pop(future)
+    planned, deaths = state.running.pop(future)
     try:
         ended = future.result()
     except WorkerDiedError as error:
         if deaths + 1 < _DEATHS:
-            state.again.append((planned, deaths + 1))
-            _again(state, job)
+            # Stopped or not: the command that it left may still run.
+            _submit(state, take_over, job, planned, deaths=deaths + 1)
             return
         ended = Ended(None, problem=str(error), hint="is there enough memory? see: dmesg")
     record = ended.record
@@ -241,12 +239,6 @@ def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_
             _stop(state, f"{state.failures} run{'s' * (state.failures != 1)} failed")
 
 
-def _again(state: _State, job: Job) -> None:
-    """Look after what a dead worker left, stopped or not: its command may still run."""
-    planned, deaths = state.again.popleft()
-    _submit(state, take_over, job, planned, deaths)
-
-
 def _stop(state: _State, why: str) -> None:
     if not state.stopped:
         state.stopped = why
@@ -255,7 +247,7 @@ def _stop(state: _State, why: str) -> None:
 
 @contextlib.contextmanager
 def _signals(state: _State) -> Iterator[None]:
-    """Once: no new runs. Twice, or asked to end: the runs are interrupted, and recorded."""
+    """Once: no new runs. Twice: the runs are interrupted; once more, or asked to end: they are asked to end."""
 
     def heard(number: int, frame: object) -> None:
         now = time.monotonic()
@@ -268,7 +260,7 @@ def _signals(state: _State) -> Iterator[None]:
         else:
             state.stopped = state.stopped or INTERRUPTED
             state.watcher.stopping("the runs are interrupted", len(state.running))
-            state.engine.interrupt(signal.SIGINT if state.presses < 4 else signal.SIGTERM)
+            state.engine.interrupt(signal.SIGINT if state.presses == 2 and number == signal.SIGINT else signal.SIGTERM)
 
     # What is ignored stays so: the caller (`nohup`, a shell's background) wants it.
     heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]

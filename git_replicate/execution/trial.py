@@ -29,7 +29,7 @@ from git_replicate.execution.recover import LiveRun, live_runs
 from git_replicate.execution.replay import furnish, inside
 from git_replicate.execution.run import run_at
 from git_replicate.execution.search import Curve, Pruning
-from git_replicate.execution.spool import Spool
+from git_replicate.execution.spool import Spool, is_alive
 from git_replicate.execution.worker import interrupted
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at
@@ -114,6 +114,7 @@ def take_over(task: Task) -> Ended:
         if live is None:
             return run_trial(task)
         while os.path.isdir(live.spool.folder) and live.spool.alive() != "none":
+            _hand_on(live.spool)
             time.sleep(_LOOK_SECONDS)
         if os.path.isdir(live.spool.folder):
             ended = conclude_run(repo, live.spool, outcome=outcome_of(live.spool))
@@ -121,6 +122,16 @@ def take_over(task: Task) -> Ended:
         return Ended(read_run(repo, run_ref(live.record.experiment, live.record.id)).record)
     except (ReplicateError, OSError) as error:
         return Ended(None, problem=str(error), hint="git replicate recover")
+
+
+def _hand_on(spool: Spool) -> None:
+    """Give a command that has no recorder any more what this process was told."""
+    command = spool.read_json("process.json").get("command")
+    while interrupted and command:
+        number = interrupted.pop(0)
+        if spool.alive() != "recorder" and is_alive(command["pid"], command["start"]):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(command["pid"], number)
 
 
 def look_around(task: Task) -> Surroundings:

@@ -20,6 +20,7 @@ from typing import IO, Any
 HEADER = struct.Struct(">Q")
 """The length of the pickle that follows, bytes."""
 
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 interrupted: list[int] = []
 """The signals that came while no command ran, newest last; whoever starts a command hands them on."""
 
@@ -33,15 +34,16 @@ def main() -> None:
     requests, answers = _take_streams()
     _listen()
     while (request := read_frame(requests)) is not None:
-        interrupted.clear()
         write_frame(answers, _answer(*request))
         _listen()
 
 
 def _listen() -> None:
     """Note signals; again after each call, for one that launches a command ignores some at its end."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in HEARD:
         signal.signal(number, _note)
+    # Blocked by whoever starts us, until there is somebody to note them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
 
 
 def _note(number: int, frame: object) -> None:

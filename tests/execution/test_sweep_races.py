@@ -164,6 +164,21 @@ def test_a_killed_worker_costs_no_run(repo: GitRepo, folder: Path) -> None:
     assert leftovers(repo) == []
 
 
+def test_what_a_killed_worker_left_is_interrupted_as_well(repo: GitRepo, folder: Path) -> None:
+    sweep = sweeping(repo, folder)
+    wait_for(lambda: len(begun(folder)) == 2)
+    worker = worker_of(pid_in(folder / "begun-1"))
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    sweep.send(signal.SIGINT)
+    sweep.says("no new runs")
+    sweep.send(signal.SIGINT)
+    assert sweep.end() == 130, sweep.said
+    assert sum(statuses(repo).values()) == 2
+    assert set(statuses(repo)) <= {"interrupted", "failed"}
+    assert leftovers(repo) == []
+
+
 def test_a_run_that_kills_its_worker_again_and_again_fails_alone(repo: GitRepo, folder: Path) -> None:
     repo.write(
         "train.py",
