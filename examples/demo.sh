@@ -15,8 +15,8 @@ git add .
 git -c user.name='Demo' -c user.email='demo@example.org' commit -q -m 'digits'
 
 step() {
-    printf '\n$ %s\n' "$*"
-    "$@"
+    printf '\n$ %s\n' "$1"
+    eval "$1"
 }
 
 for lr in 0.001 0.01; do
@@ -26,9 +26,11 @@ for lr in 0.001 0.01; do
         done
     done
 done
-step git replicate start -m 'does a learning rate of zero end well?' -- python train.py --lr 0 --seed 1 || :
+step "git replicate start -m 'does a learning rate of zero end well?' -- python train.py --lr 0 --seed 1" || :
 
-step git --no-pager replicate log
-step git --no-pager replicate diff-params latest~1 latest~12
-step git --no-pager replicate collate --group-by params --columns accuracy,loss
+step 'git --no-pager replicate log'
+step 'git --no-pager replicate diff-params latest~1 latest~12'
+step 'git --no-pager replicate collate --group-by params --columns accuracy,loss'
+step 'git replicate rerun best:accuracy > /dev/null' || :
+step 'git --no-pager replicate show latest' || :
 printf '\nThe runs are in %s: try git replicate show best:accuracy there.\n' "$folder"

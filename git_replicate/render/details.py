@@ -24,6 +24,8 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
     lines += _pairs(_head(document), style)
     for title in ("params", "params_unused", "metrics"):
         values = flat(document.get(title, {}))
+        if title == "params":
+            values.update(dict.fromkeys(document.get("params_null", ())))
         if values:
             lines += ["", style(title.replace("_", " "), "bold"), *_pairs(_annotated(document, title, values), style)]
     for name, points in curves.items():
@@ -84,7 +86,12 @@ def _annotated(document: Mapping[str, Any], title: str, values: Mapping[str, Any
         name: "default" if title == "params" and source == "parsed" and name not in given else source
         for name, source in sources.items()
     }
-    return {name: f"{human(value)}{f'  ({noted[name]})' if name in noted else ''}" for name, value in values.items()}
+    return {name: f"{_value(value)}{f'  ({noted[name]})' if name in noted else ''}" for name, value in values.items()}
+
+
+def _value(value: Any) -> str:
+    """A param or metric; one that is nothing, or empty, is seen to be so."""
+    return "none" if value is None else human(value) or '""'
 
 
 def _code(document: Mapping[str, Any]) -> dict[str, Any]:

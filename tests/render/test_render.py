@@ -57,6 +57,16 @@ def test_a_persons_table_fits_and_holds_no_control_characters(cells: list[str], 
     assert all(len(line) <= width for line in drawn.split("\n")[:2]) or width < 13 * len(cells)
 
 
+def test_a_param_that_is_empty_or_none_is_seen_to_be_so() -> None:
+    document = {
+        "experiment": "e", "id": "i", "status": "finished", "params": {"name": "", "lr": 0.1},
+        "params_null": ["resume"], "params_source": {"name": "parsed", "lr": "parsed", "resume": "parsed"},
+        "params_given": ["lr"],
+    }  # fmt: skip
+    shown = describe_run(document, {}, lambda text, *styles: text).split("params\n")[1]
+    assert shown.splitlines()[:3] == ['  name    ""  (default)', "  lr      0.1  (parsed)", "  resume  none  (default)"]
+
+
 def test_what_goes_to_a_file_is_not_cut() -> None:
     assert "y" * 500 in text.render(Table(("a",), (("y" * 500,),)), width=None)
 
