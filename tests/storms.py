@@ -190,6 +190,7 @@ def signals(rounds: int, chance: random.Random) -> Mapping[str, int]:
     whole(known)
     for record in records().values():
         counted[record.status] = counted.get(record.status, 0) + 1
+    assert Status.LOST not in counted, "a signal came between the record and the command"
     return counted
 
 

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from git_replicate.capture import machine
-from git_replicate.execution import holder, terminal
+from git_replicate.execution import holder, signals, terminal
 from git_replicate.execution.backlog import Backlog
 from git_replicate.execution.checkpoints import Checkpoints
 from git_replicate.execution.environment import find_command
@@ -97,7 +97,7 @@ def launch(
     sys.stdout.flush()
     sys.stderr.flush()
     holder.remember_dispositions()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    mask = signals.take_over(_WATCHED)
     started = datetime.now(UTC)
     try:
         watch = _fork(_job(program, command, env, directory, spool, mask))

@@ -23,6 +23,7 @@ from git_replicate.core.names import ExperimentName, RunId, clean_component, exp
 from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
 from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.settings import Settings
+from git_replicate.execution import signals
 from git_replicate.execution.attempts import (
     Earlier,
     continued,
@@ -309,6 +310,7 @@ def _checked_out(place: Place, spool: Spool, site: Site) -> tuple[Snapshot, Code
 
 def _begin(prepared: Prepared, place: Place, *, strict: bool) -> Prepared:
     """Store the start of the run; if that cannot be done the spool alone holds it until the end."""
+    signals.hold()  # from here on there is a run; whoever prepares one launches it, or releases them
     try:
         prepared = _write_spool(prepared, place.settings)
     except OSError as error:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record, Status
+from git_replicate.execution import signals
 from git_replicate.execution.attempts import Earlier, find_earlier
 from git_replicate.execution.checkpoints import Checkpoints
 from git_replicate.execution.conclude import conclude_run, with_outcome
@@ -46,7 +47,8 @@ class Ran(NamedTuple):
 
 def start_run(request: Request, place: Place, job: JobStart | None = None) -> int:
     """Record and run a command; the exit code is the command's own, 128+n for a signal."""
-    return _run(prepare(request, place, _earlier(request, place, job)), place, job).outcome.shell_code
+    with signals.released_after():
+        return _run(prepare(request, place, _earlier(request, place, job)), place, job).outcome.shell_code
 
 
 def run_at(
@@ -67,17 +69,18 @@ def run_at(
     """
     from git_replicate.execution.isolation import bring_back, isolated_environment, settle
 
-    prepared = prepare(request, place, earlier, site)
-    held.note_run(prepared.record.id)
-    if prepared.record.attempts > 1:
-        bring_back(held, prepared.record.id)
-    prepared = replace(prepared, environment=isolated_environment(prepared.environment, site))
     seen: list[Differences] = []
 
     def scan() -> EndScan | None:
         return _scan_checkout(prepared, place, held, links, seen)
 
-    ran = _run(prepared, place, None, scan=scan, notes=not batch, guard=guard)
+    with signals.released_after():
+        prepared = prepare(request, place, earlier, site)
+        held.note_run(prepared.record.id)
+        if prepared.record.attempts > 1:
+            bring_back(held, prepared.record.id)
+        prepared = replace(prepared, environment=isolated_environment(prepared.environment, site))
+        ran = _run(prepared, place, None, scan=scan, notes=not batch, guard=guard)
     kept = [path for path, output in ran.record.outputs.items() if output.kept != "no"]
     if earlier is not None and ran.record.status is not Status.FINISHED:
         kept = []
@@ -143,9 +146,10 @@ class Opened(NamedTuple):
 
 def open_session(request: Request, place: Place) -> Opened:
     """Record the code now and leave the run open until `finish`."""
-    prepared = prepare(request, place)
-    told = prepared.environment[VARIABLE]
-    prepared.spool.write(TOLD_FILE, told.encode())
+    with signals.released_after():
+        prepared = prepare(request, place)
+        told = prepared.environment[VARIABLE]
+        prepared.spool.write(TOLD_FILE, told.encode())
     return Opened(prepared.name, json.loads(told))
 
 
