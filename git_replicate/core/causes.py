@@ -16,6 +16,7 @@ from git_replicate.core.record import Record
 from git_replicate.core.table import same
 from git_replicate.core.verdict import Side
 
+_DEFAULTS: Final = frozenset(["parsed", "api", None])
 _SOURCE: Final = re.compile(
     r"\.(py|pyx|pyi|ipynb|c|cc|cpp|cu|cuh|h|hpp|rs|go|jl|r|m|sh|java|kt|scala|lua|pl|js|ts|f90)$", re.IGNORECASE
 )
@@ -104,9 +105,13 @@ def _params(first: Record, second: Record) -> Iterable[Cause]:
     a, b = flat(first.params), flat(second.params)
     a.update(dict.fromkeys(first.params_null, "null"))
     b.update(dict.fromkeys(second.params_null, "null"))
+    given = {*first.params_given, *second.params_given}
     for name in _different(a, b):
+        origins = {first.params_source.get(name), second.params_source.get(name)}
+        # The default of a parser or of a call of the API is code: if that changed, it explains the param.
+        default = name not in given and origins <= _DEFAULTS
         unseen = _is_unseen_default(name, first, second) or _is_unseen_default(name, second, first)
-        yield Cause("params", name, a.get(name), b.get(name), 0.1 if unseen else 0.95)
+        yield Cause("params", name, a.get(name), b.get(name), 0.1 if unseen else 0.88 if default else 0.95)
 
 
 def _is_unseen_default(name: str, first: Record, second: Record) -> bool:

@@ -204,6 +204,8 @@ def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
     if verdict.get("log") == Outcome.DIFFERS:
         lines.append("  what was printed: differs")
     causes = verdict.get("causes", [])
+    if not causes and verdict["outcome"] == Outcome.DIFFERS and "reason" not in verdict:
+        lines.append("  nothing that is recorded differs: a clock, the network, threads or the system's randomness?")
     if causes:
         lines.append("  what differs between the two, likeliest first:")
         lines += [f"    {cause['kind']} {cause['name']}: {cause['from']} -> {cause['to']}" for cause in causes[:8]]

@@ -59,6 +59,21 @@ def test_a_changed_param_comes_before_changed_code(program: GitRepo) -> None:
     assert (first["kind"], first["name"], first["from"], first["to"]) == ("params", "lr", 0.1, 0.2)
 
 
+def test_a_default_that_was_changed_in_the_code_comes_after_the_code(program: GitRepo) -> None:
+    text = (
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default={})\n"
+        "o = p.parse_args()\nprint('accuracy:', o.lr)\n"
+    )
+    for default in ("0.1", "0.25"):
+        program.write("train.py", text.format(default))
+        done = replicate("start", "--seed", "1", "--", sys.executable, "train.py", cwd=program.top)
+        assert done.returncode == 0, done.stderr
+    assert [(cause["kind"], cause["name"]) for cause in why(program)["causes"]] == [
+        ("code", "train.py"),
+        ("params", "lr"),
+    ]
+
+
 def test_changed_data_is_named_by_its_file_and_is_no_code(program: GitRepo) -> None:
     program.write("d/x", "sixsix\n")
     start(program)
