@@ -86,6 +86,7 @@ def _via(options: argparse.Namespace, context: Context) -> Via:
 
 
 def place_of(context: Context) -> Place:
+    """Where the runs of this worktree happen."""
     from git_replicate.execution.prepare import Place
 
     console = context.console

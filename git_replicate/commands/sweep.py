@@ -143,11 +143,12 @@ def _new_job(options: argparse.Namespace, context: Context) -> Job:
     from git_replicate.commands._engines import place_of
     from git_replicate.commands._sweeping import new_sweep
     from git_replicate.execution.delivery import check_params, with_seed
-    from git_replicate.execution.sweep import Job, earlier_run, take_code
+    from git_replicate.execution.rerun import frozen_code
+    from git_replicate.execution.sweep import Job, earlier_run
 
     sweep = new_sweep(options, context)
     console, layout = context.console, context.repository.layout
-    code = take_code(place_of(context))
+    code = frozen_code(place_of(context))
     check_params(sweep, context.repository, code, context.settings)
     given = sweep.command
     sweep = with_seed(sweep, context.repository, code, earlier_run(context.index, given), layout.prefix)

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -28,11 +27,9 @@ from git_replicate.execution.delivery import fault, same_program
 from git_replicate.execution.engine import Engine, WorkerDiedError
 from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place, record_code
 from git_replicate.execution.processes import is_git
 from git_replicate.execution.search import Pruning
 from git_replicate.execution.trial import Ended, Surroundings, Task, look_around, run_trial, take_over
-from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Repository
 from git_replicate.store.index import Index, Row
 from git_replicate.store.lookup import find_run
@@ -134,14 +131,6 @@ class _State:
     failures: int = 0
     presses: int = 0
     pressed: float = -1e9
-
-
-def take_code(place: Place) -> Code:
-    """The code as it is now, stored."""
-    folder = state_dir(place.repository.layout)
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="scratch-") as scratch:
-        return record_code(place, scratch)
 
 
 def code_again(code: Code) -> Code:

@@ -22,7 +22,8 @@ from git_replicate.execution.errand import Answer, Errand, do_errand
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.recover import recover_runs
 from git_replicate.execution.remote import RemoteEngine, Via
-from git_replicate.execution.sweep import Job, Listed, carry_out, take_code
+from git_replicate.execution.rerun import frozen_code
+from git_replicate.execution.sweep import Job, Listed, carry_out
 from git_replicate.execution.trial import Ended, run_trial
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import open_repository
@@ -97,7 +98,7 @@ def sweep(
     options = Options(outputs=outputs)
     job = Job(
         Sweep("20260102-030405-00000000", command, parse_space([f"x={values}"]), options=options),
-        take_code(place), str(repo.top),
+        frozen_code(place), str(repo.top),
     )  # fmt: skip
     via = None
     if remote is not None:
@@ -249,7 +250,7 @@ def test_what_waits_for_a_worker_is_given_up_when_it_is_interrupted(repo: GitRep
 
     place, _ = make_place(repo)
     command = (sys.executable, "train.py", "{x}")
-    job = Job(Sweep("20260102-030405-00000000", command, parse_space(["x=1,2"])), take_code(place), str(repo.top))
+    job = Job(Sweep("20260102-030405-00000000", command, parse_space(["x=1,2"])), frozen_code(place), str(repo.top))
     engine = RemoteEngine(place, Idle(), lambda: 1, lambda number: 0)
     first, second = (engine.submit(run_trial, job.task(planned)) for planned in job.sweep.plan())
     engine.interrupt(signal.SIGINT)
