@@ -46,9 +46,7 @@ def test_a_library_that_cannot_be_asked_costs_the_rest_nothing(tmp_path: Path) -
     seen = observe(tmp_path, "import torch", variables={"OMP_NUM_THREADS": "2"})
     assert (seen.code, seen.errors) == (0, "")
     assert [note["where"] for note in seen.notes("failure")] == ["on_import torch", "runtime torch"]
-    found = with_runtime(EMPTY, seen.report).runtime
-    assert found["threads"]["OMP_NUM_THREADS"] == "2"
-    assert [line.partition(":")[0] for line in found["probe_failures"]] == ["on_import torch", "runtime torch"]
+    assert with_runtime(EMPTY, seen.report).runtime["threads"]["OMP_NUM_THREADS"] == "2"
 
 
 @pytest.mark.frameworks("numpy")
