@@ -28,7 +28,7 @@ demo-sweep: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo-sweep.sh .demo-sweep
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # The small versions of these run in `make test`; SEED=7 makes a storm again.
 SEED ?= 1

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from bench.disk import disk_per_run
 from bench.probe import measure_probe
 from bench.readers import measure_readers
 
@@ -95,6 +96,8 @@ def measure(folder: Path) -> dict[str, float]:
     )
     show(figures, f"start -- true, {FILES} files, over the above", [ms - overhead for ms in recorded], "git add", scan)
     measure_readers(folder, PROGRAM, timed, partial(show, figures), runs=RUNS, rounds=ROUNDS)
+    figures["disk per run, bytes"] = disk_per_run(folder, PROGRAM)
+    sys.stdout.write(f"{'disk per run, after git gc':<46} {figures['disk per run, bytes']:8.0f} bytes\n")
     return figures
 
 
