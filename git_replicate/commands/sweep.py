@@ -182,7 +182,7 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
     if not last.code.snapshot or not context.repository.exists(Oid(last.code.snapshot)):
         raise UserError(f"the code of sweep {sweep.id} is not in this clone", "git fetch --unshallow, or fetch the run")
     top = context.repository.layout.top or ""
-    return Job(sweep, code_again(last.code), top, last.directory, last.experiment), known
+    return Job(sweep, code_again(last.code), top, last.directory, last.experiment, resumed=True), known
 
 
 def _missing(
@@ -201,7 +201,17 @@ def _missing(
     waiting = {run.record.id for run in queued_runs(context.repository)}
     if waits := [record for record in running.values() if record.id in waiting]:
         context.console.say(f"{len(waits)} runs wait for their jobs: git replicate status")
-    begun = [planned for planned in left if key_of(planned) in running and running[key_of(planned)] not in waits]
+    elsewhere = {key for key in known.elsewhere() if running[key] not in waits}
+    begun = [
+        planned for planned in left
+        if key_of(planned) in running and running[key_of(planned)] not in waits and key_of(planned) not in elsewhere
+    ]  # fmt: skip
+    if elsewhere:
+        name = next(record.id for key, record in running.items() if key in elsewhere)
+        context.console.say(
+            f"{len(elsewhere)} of its runs had begun on another machine and are left to it "
+            f"(what is lost there is done here after: git replicate rm {name})"
+        )
     return [planned for planned in left if key_of(planned) not in running], begun, len(plan) - len(left)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from git_replicate.capture import machine
 from git_replicate.core.errors import UserError
 from git_replicate.core.record import Record, Status
 from git_replicate.core.space import Choices, Point, Space, grid_values
@@ -211,6 +212,9 @@ class Search:
         trials: dict[str, tuple[int, dict[str, Any], dict[int | None, Record]]] = {}
         for record in records:
             number, point = planned_of(record.sweep)
+            if not record.status.ended and record.process.host != machine.host():
+                self._begun = max(self._begun, number + 1)  # another machine is at it
+                continue
             key = json.dumps([number, sorted(point.items())], default=str)
             _, _, runs = trials.setdefault(key, (number, point, {}))
             seed = record.seeds.run if self._sweep.seeds else None

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from git_replicate.capture import machine
 from git_replicate.core import record as records
 from git_replicate.core.errors import ReplicateError, UserError
 from git_replicate.core.query import quote
@@ -98,6 +99,8 @@ class Job:
     prefix: str = ""
     """The folder in it that the command runs in, relative."""
     experiment: str = ""
+    resumed: bool = False
+    """Whether somebody may have begun some of its runs already."""
 
     def task(self, planned: Planned, pruning: Pruning | None = None) -> Task:
         """One run, as a value for whoever carries it out."""
@@ -164,7 +167,8 @@ def carry_out(
                 following = source.next()
                 if following is None:
                     break
-                _submit(state, run_trial, job, following, pruning=source.pruning())
+                # Of a sweep that was killed, any run may be there still.
+                _submit(state, take_over if job.resumed else run_trial, job, following, pruning=source.pruning())
             if not state.running:
                 break
             done, _ = wait(state.running, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
@@ -276,6 +280,10 @@ class Known:
 
     def running(self) -> dict[tuple[int, int | None], Record]:
         return {_key(record): record for record in self.records if not record.status.ended}
+
+    def elsewhere(self) -> set[tuple[int, int | None]]:
+        """The runs that another machine had begun when they were last heard of."""
+        return {key for key, record in self.running().items() if record.process.host != machine.host()}
 
 
 def _key(record: Record) -> tuple[int, int | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git_replicate.core.names import ExperimentName, RunId
-from git_replicate.core.record import Record, Seeds, Status
+from git_replicate.core.record import Process, Record, Seeds, Status
 from git_replicate.core.space import Space, parse_space, random_point
 from git_replicate.core.sweep import Objective, Planned, Sweep, read_sweep
 from git_replicate.execution.search import Curve, Pruning, Search, distributions, to_params, to_point
@@ -119,6 +120,14 @@ def test_failed_and_interrupted_trials_are_tried_again_and_the_others_not() -> N
     assert search.next() is None
     assert [planned.trial for planned in again if planned] == [1, 2, 4, 5]
     assert [planned.point for planned in again if planned][:2] == [known[1].sweep["point"], known[2].sweep["point"]]
+
+
+def test_what_another_machine_has_begun_is_left_to_it() -> None:
+    sweep = sweep_of(trials=3)
+    planned = next(iter(Search(sweep, (), no_curve).first(1)))
+    running = replace(run_of(sweep, planned, None, Status.RUNNING), process=Process(host="another-machine"))
+    search = Search(sweep, [running], no_curve)
+    assert [following.trial for following in iter(search.next, None) if following] == [1, 2]
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean_and_lacks_what_is_missing() -> None:

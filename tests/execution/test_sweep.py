@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -330,3 +331,24 @@ def test_a_stage_runs_once_for_all_runs_of_a_sweep(repo: GitRepo) -> None:
     assert done.returncode == 0, done.stderr
     assert {r["metrics"]["score"] for r in records(repo)} == {5}
     assert count.read_text() == "ran\n"
+
+
+def test_a_run_that_another_machine_has_begun_is_left_to_it(program: GitRepo) -> None:
+    from git_replicate.core.record import Process, Status
+    from git_replicate.git.opening import find_layout, repository_at
+    from git_replicate.store.store import Parts, finish, list_runs, read_run
+
+    words = ("-p", "lr=0.5,0.25", "-p", "depth=1", "--", *COMMAND)
+    assert sweep(program, *words).returncode == 0
+    repository = repository_at(find_layout(str(program.top)), backend="plumbing")
+    run = list_runs(repository)[0]
+    record = read_run(repository, run.ref).record
+    there = replace(record, status=Status.RUNNING, process=Process(host="another-machine"))
+    finish(repository, there, run.commit, Parts())
+    again = sweep(program, "--resume", "latest")
+    assert again.returncode == 0, again.stderr
+    assert "1 of its runs had begun on another machine and are left to it" in again.stderr
+    assert len(records(program)) == 2
+    assert replicate("rm", run.id, cwd=program.top).returncode == 0
+    assert sweep(program, "--resume", "latest").returncode == 0
+    assert sorted(r["params"]["lr"] for r in records(program)) == [0.25, 0.5]
