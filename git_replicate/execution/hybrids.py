@@ -83,6 +83,7 @@ class Hybrids:
 
     def measure(self, chosen: frozenset[str], seed: str, repetition: int) -> Result:
         """The result of the first run with these parts of the second; `UserError` if one of the two cannot be run."""
+        seed = self._named(seed)
         key = self._key(chosen, seed, repetition)
         if key in self._results:
             return self._results[key]
@@ -105,13 +106,17 @@ class Hybrids:
         self._tell(self.made[-1])
         return result
 
+    def _named(self, seed: str) -> str:
+        """The seeds by their first name: those of the second run may be the first's."""
+        one, two = self.parts.first.record.seeds, self.parts.second.record.seeds
+        same = one.run == two.run and self._seed_params(FIRST) == self._seed_params(SECOND)
+        return FIRST if same and seed == SECOND else seed
+
     def _key(self, chosen: frozenset[str], seed: str, repetition: int) -> str:
         one, two = self.parts.first.record, self.parts.second.record
-        same = one.seeds.run == two.seeds.run and self._seed_params(FIRST) == self._seed_params(SECOND)
-        named = FIRST if same and seed == SECOND else seed
         present = [document for _, document in self._present]
         data = [sorted([p.key, *map(bool, p.sources)] for p in self.parts.by_key.values() if p.place), self.parts.lost]
-        text = json.dumps([one.id, two.id, sorted(chosen), named, repetition, present, data], sort_keys=True)
+        text = json.dumps([one.id, two.id, sorted(chosen), seed, repetition, present, data], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def _run(self, parts: Sequence[Part], seed: str, key: str) -> Record:
