@@ -109,6 +109,8 @@ def _start(job: Job, state: _State) -> None:
     failures, failed = os.pipe()
     with contextlib.suppress(OSError):  # before the command can fill the disk
         job.spool.reserve("exit.json")
+    with contextlib.suppress(OSError):  # the disk is full: the command runs all the same
+        job.spool.note_process("holder", os.getpid())
     state.child = os.fork()
     if state.child == 0:
         _become(job, slave, failed)
@@ -119,14 +121,10 @@ def _start(job: Job, state: _State) -> None:
         # Apart, but in the command's session: the kernel lets a group be stopped only while somebody there minds.
         os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
-    with contextlib.suppress(OSError):  # the disk is full: the command runs all the same
-        job.spool.note_process("holder", os.getpid())
     problem = os.read(failures, 4096)
     os.close(failures)
     if problem:
         _report(state.reports, {"error": problem.decode(errors="replace")})
-    with contextlib.suppress(OSError):
-        job.spool.note_process("command", state.child)
     _report(state.reports, {"started": state.child})
     if state.master >= 0:
         with contextlib.suppress(OSError):
@@ -152,6 +150,10 @@ def _become(job: Job, slave: int, failed: int) -> NoReturn:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.signal(signal.SIGHUP, _dispositions["SIGHUP"])
         os.chdir(job.directory)
+        # By itself: its holder may be killed at any moment, and then nobody else would know of it. Until it is executed
+        # it shares the lock on the run's events, so that the run is never taken for one that has ended.
+        with contextlib.suppress(OSError):
+            job.spool.note_process("command", os.getpid())
         signal.pthread_sigmask(signal.SIG_SETMASK, job.mask)
         execute(job.program, job.command, job.env)
     except OSError as error:
