@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -114,7 +115,18 @@ def single_machine(cluster: str = "testing") -> Iterator[Slurm]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        _end_left_over(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_left_over(folder: Path) -> None:
+    """End what jobs have left running: without cgroups Slurm loses sight of a process whose parent has gone."""
+    mark = f"SLURM_CONF={folder}/slurm.conf".encode()
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            words = Path("/proc", name, "environ").read_bytes().split(b"\0") if name.isdigit() else []
+            if mark in words and any(word.startswith(b"SLURM_JOB_ID=") for word in words):
+                os.kill(int(name), signal.SIGKILL)
 
 
 def _start(command: list[str], output: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -91,6 +91,8 @@ def connected(name: str, most: int, runs: int, settings: SubmitSettings, log: st
             raise UserError(
                 f"--engine {name}: no Dask scheduler answers ({error})", "dask scheduler; dask worker ADDRESS"
             ) from error
+        if name in JOBQUEUE:
+            stack.callback(_retire, client)
         yield Connection(client.get_executor(pure=False), client, most)
 
 
@@ -168,6 +170,12 @@ def _start_workers(cluster: Any, count: int, answers: list[str]) -> None:
         said = answers[0].partition("stderr:")[2] or answers[0]
         words = "; ".join(line.strip() for line in said.splitlines() if line.strip())
         raise UserError(f"the workers' jobs were not taken: {words}", "mend [submit] in replicate.toml")
+
+
+def _retire(client: Any) -> None:
+    """Tell the workers to end: one whose scheduler goes and whose job is cancelled at once may hang instead."""
+    with contextlib.suppress(OSError, TimeoutError):
+        client.retire_workers(close_workers=True)
 
 
 def _close(cluster: Any, answers: Sequence[str]) -> None:
