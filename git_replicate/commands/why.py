@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading, _running
@@ -96,6 +98,8 @@ def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], 
     _running.confirm(context, rows, yes=options.yes)
     place = Place(context.writer, context.config, context.settings, console.say, console.warn)
     name = f"{first.record.experiment}/{first.record.id}"
+    other = f"{second.record.experiment}/{second.record.id}"
+    console.say(f"A is {name}, B is {other}")
     reruns = context.index.documents(context.index.select("rerun_of = " + quote(name)))
 
     def tell(hybrid: Hybrid, like: bool | None) -> None:
@@ -104,7 +108,7 @@ def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], 
         parts = describe_parts(hybrid.parts, hybrid.seed, second="B")
         console.say(f"A {parts}: {describe_value(hybrid.result)}, {likeness}{known}")
 
-    with console.child_unseen():
+    with _told_how_to_go_on(context, first.record.id, second.record.id), console.child_unseen():
         proof = bisect(
             first, second, place, metric=options.metric, environment=options.env, one_seed=options.same_seed,
             known=[document for document in reruns if document.get("hybrid")], tell=tell,
@@ -116,6 +120,16 @@ def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], 
     else:
         _reading.put(context, options, _describe_proof(context, proof))
     return 0
+
+
+@contextlib.contextmanager
+def _told_how_to_go_on(context: Context, first: str, second: str) -> Iterator[None]:
+    """Where the search is interrupted: `latest` means another run by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        context.console.say(f"to go on: git replicate why --bisect {first} {second}")
+        raise
 
 
 def _document(proof: Proof) -> dict[str, Any]:
