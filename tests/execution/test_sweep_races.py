@@ -24,8 +24,11 @@ PATIENCE = 60.0
 
 TRAIN = """import os, signal, sys, time
 number, folder = sys.argv[1:]
-open(os.path.join(folder, "begun-" + number), "w").write(str(os.getpid()))
 print("begun: 1", flush=True)
+with open(os.path.join(folder, number), "w") as file:
+    file.write(str(os.getpid()))
+# Python drops an interrupt that comes while a file is finalised: nothing is, once the sign is there.
+os.rename(os.path.join(folder, number), os.path.join(folder, "begun-" + number))
 while not os.path.exists(os.path.join(folder, "go")):
     time.sleep(0.01)
 print("score:", number)
