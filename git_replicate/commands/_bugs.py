@@ -36,4 +36,4 @@ def find(
         raise UsageError("which bug?", "say --introduced-by COMMIT, --fixed-by COMMIT, or FILE:LINES")
     rows = context.index.select(where)
     chosen = [row for row in rows if reruns or not row.get("rerun_of")]
-    return find_affected(repo, bugs, chosen, context.index.documents(chosen)), len(rows) - len(chosen)
+    return find_affected(repo, bugs, chosen, context.index.documents), len(rows) - len(chosen)

@@ -6,8 +6,9 @@ looked for as git finds renames. What a shallow or partial clone lacks is unknow
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,24 +104,29 @@ def _change(repo: Repository, revision: str, *, swapped: bool) -> Bug:
 
 
 def find_affected(
-    repo: Repository, bugs: Sequence[Bug], rows: Sequence[Mapping[str, Any]], documents: Iterable[Mapping[str, Any]]
+    repo: Repository,
+    bugs: Sequence[Bug],
+    rows: Sequence[dict[str, Any]],
+    documents: Callable[[Sequence[dict[str, Any]]], Iterable[Mapping[str, Any]]],
 ) -> list[Affected]:
     """The runs that contain all of the bugs, those that ran its files first; not those that surely do not.
 
-    rows: of the index, with `tree`; documents: their records, in the same order, read only for runs that are listed.
+    rows: of the index, with `tree`; documents: the records of some of them, read only for runs that are listed.
     """
     trees = sorted({str(row["tree"]) for row in rows if row.get("tree")})
     found = [_in_trees(repo, bug, trees) for bug in bugs]
-    listed = []
-    for row, document in zip(rows, documents, strict=True):
+    chosen = []
+    for row in rows:
         tree = str(row.get("tree") or "")
         sides = [each.get(tree, (Presence.UNKNOWN, ())) for each in found]
-        presence = sides[0][0]
-        for other, _ in sides[1:]:
-            presence = both(presence, other)
-        files = tuple(dict.fromkeys(file for _, some in sides for file in some))
+        presence = functools.reduce(both, (side for side, _ in sides))
         if presence in _LISTED:
-            listed.append(Affected(row, presence, files, _was_run(document, files)))
+            chosen.append((row, presence, tuple(dict.fromkeys(file for _, some in sides for file in some))))
+    read = documents([row for row, _, _ in chosen])
+    listed = [
+        Affected(row, presence, files, _was_run(document, files))
+        for (row, presence, files), document in zip(chosen, read, strict=True)
+    ]
     return sorted(listed, key=lambda each: (each.executed is not True, each.executed is False, _rank(each.presence)))
 
 
