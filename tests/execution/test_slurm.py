@@ -178,6 +178,7 @@ def test_a_requeued_job_goes_on_with_its_run(cluster: Slurm, queue: GitRepo, tmp
     curve = queue.git("show", f"refs/experiments/{name}:.replicate/metrics.csv").splitlines()[1:]
     assert [line.split(",")[0::3] for line in curve] == [["0", "1.0"], ["1", "0.5"]]
     assert statuses(queue, name) == ["queued", "running", "interrupted", "running", "finished"]
+    cluster.wait(job)  # the record comes first, then what it does not hold is moved
     (kept,) = (queue.top / ".git/replicate/files").rglob("checkpoint.txt")
     assert kept.read_text() == "xx"
 
