@@ -100,8 +100,8 @@ def rebuild_notes(repo: Repository) -> None:
 def heal_notes(repo: Repository) -> bool:
     """Make the notes again if they cannot be read or some were lost; whether that was so."""
     folder = state_dir(repo.layout)
-    if not os.path.isdir(folder):
-        return False
+    if not os.path.exists(os.path.join(folder, _TIP)):
+        return False  # no notes were written here
     with try_lock(os.path.join(folder, _LOCK)) as held:
         if not held or (not (damaged := _let_go_if_damaged(repo)) and _all_there(repo, folder)):
             return False
