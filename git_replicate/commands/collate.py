@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from git_replicate.commands import _reading
 from git_replicate.core import collate
 from git_replicate.core.errors import UsageError
+from git_replicate.core.query import parse_sort
 from git_replicate.core.table import Table, fold_constants
 
 if TYPE_CHECKING:
@@ -160,7 +161,12 @@ def _table(options: argparse.Namespace, context: Context, rows: Sequence[Row], c
         functions = _names(options.aggregate)
         compact = options.format != "csv" and not options.format.startswith("json") and not functions
         return collate.aggregate(
-            rows, full(options.group_by), metrics, functions or _DEFAULT_AGGREGATES, compact=compact
+            rows,
+            full(options.group_by),
+            metrics,
+            functions or _DEFAULT_AGGREGATES,
+            compact=compact,
+            order=[(_full(context, name), falls) for name, falls in map(parse_sort, options.sort or ())],
         )
     if options.aggregate:
         raise UsageError("--aggregate needs --group-by", "--group-by params")

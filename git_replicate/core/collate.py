@@ -15,6 +15,8 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.table import Spread, Table, plain
 
 Row = Mapping[str, Any]
+Group = tuple[tuple[Any, ...], list[Row]]
+"""The values of the keys, and the rows that have them."""
 FIRST: Final = ("experiment", "id", "status", "started", "seed")
 SEED_NAMES: Final = frozenset(["seed", "random_seed", "random_state", "manual_seed"])
 """Params that are the seed under another name."""
@@ -80,7 +82,7 @@ def is_ignored(name: str, ignore: Sequence[str]) -> bool:
     return name in ignore or name.rpartition(".")[2].lower() in NOT_GROUPED
 
 
-def group(rows: Sequence[Row], keys: Sequence[str]) -> list[tuple[tuple[Any, ...], list[Row]]]:
+def group(rows: Sequence[Row], keys: Sequence[str]) -> list[Group]:
     """Rows by the values of the keys, in the order in which the groups first appear; true, 1 and "1" are three."""
     groups: dict[str, tuple[tuple[Any, ...], list[Row]]] = {}
     for row in rows:
@@ -90,15 +92,49 @@ def group(rows: Sequence[Row], keys: Sequence[str]) -> list[tuple[tuple[Any, ...
     return list(groups.values())
 
 
+def in_order(groups: Sequence[Group], keys: Sequence[str], order: Sequence[tuple[str, bool]]) -> list[Group]:
+    """Groups by names, each with whether it is to fall: a key's value, or the mean of a metric; what has none is last.
+
+    Other names leave the order in which the groups first appear.
+    """
+    found = list(groups)
+    for name, falls in reversed(order):
+        if name in keys:
+            place = keys.index(name)
+            ranks = [_rank(values[place]) for values, _ in found]
+        elif name.startswith("metrics."):
+            ranks = [_rank(stats.mean(numbers) if (numbers := numbers_of(rows, name)) else None) for _, rows in found]
+        else:
+            continue
+        absent = [group for group, rank in zip(found, ranks, strict=True) if rank is None]
+        there = [(rank, group) for group, rank in zip(found, ranks, strict=True) if rank is not None]
+        there.sort(key=lambda pair: pair[0], reverse=falls)
+        found = [group for _, group in there] + absent
+    return found
+
+
+def _rank(value: Any) -> tuple[int, float, str] | None:
+    """Where a value stands: numbers first, then texts; None for nothing and NaN."""
+    if value is None or value != value:
+        return None
+    return (0, value, "") if isinstance(value, int | float) else (1, 0.0, plain(value))
+
+
 def aggregate(
-    rows: Sequence[Row], keys: Sequence[str], metrics: Sequence[str], functions: Sequence[str], *, compact: bool
+    rows: Sequence[Row],
+    keys: Sequence[str],
+    metrics: Sequence[str],
+    functions: Sequence[str],
+    *,
+    compact: bool,
+    order: Sequence[tuple[str, bool]] = (),
 ) -> Table:
     """One row a group: its keys, then each metric's aggregates (`metrics.<name>.mean`); `compact`: mean ± std (n)."""
     for name in functions:
         if name not in AGGREGATES:
             raise UserError(f"no aggregate {name!r}", f"there are: {', '.join(AGGREGATES)}")
     table = []
-    for values, members in group(rows, keys):
+    for values, members in in_order(group(rows, keys), keys, order):
         cells = list(values)
         for metric in metrics:
             numbers = numbers_of(members, metric)

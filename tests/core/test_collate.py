@@ -37,6 +37,22 @@ def test_aggregates_use_n_minus_one_and_count_nan() -> None:
     assert whole.notices == ("acc is NaN in 1 of 5 runs",)
 
 
+def test_groups_are_in_the_order_of_their_means_and_keys() -> None:
+    rows = [
+        {"params.lr": lr, "metrics.acc": acc}
+        for lr, acc in [(0.1, 0.99), (0.2, 0.8), (0.2, 0.9), (0.1, 0.1), (None, 0.7), ("auto", None)]
+    ]
+
+    def found(*order: tuple[str, bool]) -> list[object]:
+        table = collate.aggregate(rows, ["params.lr"], ["metrics.acc"], ["mean"], compact=False, order=order)
+        return [row[0] for row in table.rows]
+
+    assert found(("metrics.acc", True)) == [0.2, None, 0.1, "auto"]
+    assert found(("metrics.acc", False)) == [0.1, None, 0.2, "auto"]
+    assert found(("params.lr", True)) == ["auto", 0.2, 0.1, None]
+    assert found(("started", True)) == [0.1, 0.2, None, "auto"]
+
+
 def test_one_run_has_no_deviation() -> None:
     assert stats.std([1.0]) is None
     assert collate.spread([0.5]) == Spread(0.5, None, 1)

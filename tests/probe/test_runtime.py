@@ -90,4 +90,4 @@ def test_a_default_that_only_one_runs_parser_was_seen_to_give_is_hardly_a_cause(
         "params_given": ("lr",),
     }
     assert causes(guessed, parsed) == [("params", "steps", 0.1)]
-    assert causes(parsed, {**parsed, "params": {"lr": 0.5, "steps": 4}}) == [("params", "steps", 0.95)]
+    assert causes(parsed, {**parsed, "params": {"lr": 0.5, "steps": 4}}) == [("params", "steps", 0.88)]
