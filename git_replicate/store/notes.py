@@ -98,10 +98,7 @@ def rebuild_notes(repo: Repository) -> None:
 
 
 def heal_notes(repo: Repository) -> bool:
-    """Make the notes again if they cannot be read or some were lost; whether that was so.
-
-    Notes that were never written here are not lost; they are written without a word.
-    """
+    """Make the notes again if they cannot be read or some were lost; whether that was so."""
     folder = state_dir(repo.layout)
     if not os.path.exists(os.path.join(folder, _TIP)):
         return False  # no notes were written here
@@ -109,10 +106,9 @@ def heal_notes(repo: Repository) -> bool:
         if not held or (not (damaged := _let_go_if_damaged(repo)) and _all_there(repo, folder)):
             return False
         before = None if damaged else repo.read_ref(NOTES_REF)
-        written = os.path.exists(os.path.join(folder, _TIP))
         _forget_tip(folder)
         _write_batch(repo, folder, _marks(folder))
-        return damaged or (written and repo.read_ref(NOTES_REF) != before)
+        return damaged or repo.read_ref(NOTES_REF) != before
 
 
 def _marks(folder: str) -> dict[str, list[Oid]]:
