@@ -16,6 +16,9 @@ from git_replicate.capture.values import flatten, placeholder_text, typed
 from git_replicate.core.record import Record
 from git_replicate.core.secrets import MASK, is_secret_name
 
+_OF_FILES = frozenset(["hydra", "jsonargparse"])
+"""Parsers that read files themselves: what they say is nothing is so."""
+
 
 @dataclass(slots=True)
 class Parsed:
@@ -87,6 +90,8 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
     for name, value in parsed.values.items():
         if source.get(name) == "requested" and (by_file if _is(value, flat[name]) else name not in parsed.given):
             continue  # the program was handed it in another way, and what was parsed is a default
+        if value is None and name not in parsed.given and _has_value(flat, name) and parsed.parser not in _OF_FILES:
+            continue  # the option was left out, and the program takes the value from where it is known
         requested = unused.get(name, flat[name] if source.get(name) == "requested" else None)
         if requested is not None and _is(value, requested):
             unused.pop(name, None)
@@ -110,6 +115,11 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
         params_source=params.source,
         runtime=runtime,
     ), warnings
+
+
+def _has_value(flat: Mapping[str, Any], name: str) -> bool:
+    """Whether a name stands for a value, or for a table of them."""
+    return flat.get(name) is not None or any(known.startswith(f"{name}.") for known in flat)
 
 
 def _is(value: Any, requested: Any) -> bool:

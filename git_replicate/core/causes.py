@@ -17,6 +17,7 @@ from git_replicate.core.table import same
 from git_replicate.core.verdict import Side
 
 _DEFAULTS: Final = frozenset(["parsed", "api", None])
+_GIVEN: Final = frozenset(["parsed", "command", None])
 _SOURCE: Final = re.compile(
     r"\.(py|pyx|pyi|ipynb|c|cc|cpp|cu|cuh|h|hpp|rs|go|jl|r|m|sh|java|kt|scala|lua|pl|js|ts|f90)$", re.IGNORECASE
 )
@@ -61,7 +62,8 @@ def find_causes(
 ) -> tuple[Cause, ...]:
     """Everything that differs, likeliest first.
 
-    files: what differs between the code trees; not_code: paths of declared params files, whose values are params.
+    files: what differs between the code trees; not_code: paths of declared params files, whose values are params. One
+    that changed without any param that tells of it is a cause by itself.
     """
     found = [*_code(first, second, files, not_code), *_params(first.record, second.record)]
     found += [*_data(first.data, second.data), *_seeds(first.record, second.record)]
@@ -73,8 +75,13 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
     executed = {*first.record.code.executed, *second.record.code.executed}
     declared = {*first.data, *second.data}
     results = {path for side in (first, second) for path in written_paths(side.record)}
+    explained = _params_may_be_of_files(first.record, second.record)
     for file in files:
-        if file.path in not_code or file.path in results:
+        if file.path in results:
+            continue
+        if file.path in not_code:
+            if not explained:
+                yield Cause("params", file.path, file.first[:12] or None, file.second[:12] or None, 0.6)
             continue
         if any(file.path == path or file.path.startswith(f"{path.rstrip('/')}/") for path in declared):
             continue  # it is there as data
@@ -87,6 +94,15 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
         else:
             score = 0.5
         yield Cause("code", file.path, file.first[:12] or None, file.second[:12] or None, score)
+
+
+def _params_may_be_of_files(first: Record, second: Record) -> bool:
+    """Whether some param differs for another reason than what the command line gave."""
+    given = {*first.params_given, *second.params_given}
+    return any(
+        name not in given or not {first.params_source.get(name), second.params_source.get(name)} <= _GIVEN
+        for name in _different(_known(first), _known(second))
+    )
 
 
 def is_prose(path: str) -> bool:
@@ -102,9 +118,7 @@ def written_paths(record: Record) -> Iterable[str]:
 
 
 def _params(first: Record, second: Record) -> Iterable[Cause]:
-    a, b = flat(first.params), flat(second.params)
-    a.update(dict.fromkeys(first.params_null, "null"))
-    b.update(dict.fromkeys(second.params_null, "null"))
+    a, b = _known(first), _known(second)
     given = {*first.params_given, *second.params_given}
     for name in _different(a, b):
         origins = {first.params_source.get(name), second.params_source.get(name)}
@@ -112,6 +126,11 @@ def _params(first: Record, second: Record) -> Iterable[Cause]:
         default = name not in given and origins <= _DEFAULTS
         unseen = _is_unseen_default(name, first, second) or _is_unseen_default(name, second, first)
         yield Cause("params", name, a.get(name), b.get(name), 0.1 if unseen else 0.88 if default else 0.95)
+
+
+def _known(record: Record) -> dict[str, Any]:
+    """The params by dotted name, with "null" for nothing."""
+    return {**flat(record.params), **dict.fromkeys(record.params_null, "null")}
 
 
 def _is_unseen_default(name: str, first: Record, second: Record) -> bool:

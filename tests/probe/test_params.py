@@ -197,6 +197,21 @@ def test_a_request_in_a_params_file_counts_more_than_a_default_that_was_parsed(t
     assert warnings == ["-p batch_size=4 has no effect: the program parsed batch_size = 8"]
 
 
+def test_an_option_left_out_leaves_the_value_that_a_file_or_a_call_gave(tmp_path: Path) -> None:
+    code = PARSER + "parser.add_argument('--wd', type=float)\nparser.add_argument('--opt')\n"
+    code += "parser.add_argument('--name')\nparser.parse_args()"
+    (tmp_path / "params.toml").write_text("wd = 0.5\nlr = 0.3\n[opt]\nbeta = 0.9\n")
+    found = capture_params(("python", "main.py"), files=["params.toml"], top=str(tmp_path))
+    before = replace(record_of(), params=found.values, params_source={**found.source, "opt.beta": "api"})
+    record, warnings = with_parsed(before, read_parsed(observe(tmp_path, code).report))
+    assert (record.params["wd"], record.params_source["wd"]) == (0.5, "file")
+    assert (record.params["opt"], record.params_source["opt.beta"]) == ({"beta": 0.9}, "api")
+    assert (record.params["lr"], record.params_source["lr"]) == (0.1, "parsed")
+    assert (record.params_null, warnings) == (("name",), [])
+    given, _ = with_parsed(before, read_parsed(observe(tmp_path, code, "--wd", "0.2").report))
+    assert (given.params["wd"], given.params_source["wd"]) == (0.2, "parsed")
+
+
 def test_secrets_and_nothing_are_recorded_as_such(tmp_path: Path) -> None:
     code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--api-key')\np.add_argument('--seed')\n"
     seen = read_parsed(observe(tmp_path, code + "p.parse_args()", "--api-key", "hunter2hunter2").report)
