@@ -67,13 +67,15 @@ def kinds_and_sizes(layout: Layout, names: Sequence[str]) -> list[tuple[str, int
 
 def subjects(layout: Layout, commits: Sequence[Oid]) -> list[str]:
     """Short id and subject of each commit, in the order asked."""
+    if not commits:
+        return []  # asked of none, git would describe HEAD, which need not exist
     git = Git(layout.common_dir, git_dir=layout.git_dir)
     stdin = "".join(f"{commit}\n" for commit in commits).encode()
     done = git.run(
         "describe commits", "log", "--no-walk=unsorted", "--no-show-signature", "--no-notes", "--format=%h %s",
         "--stdin", stdin=stdin, variables=_OFFLINE,
     )  # fmt: skip
-    return done.stdout.decode(errors="replace").splitlines() if commits else []
+    return done.stdout.decode(errors="replace").splitlines()
 
 
 def diff_blobs(layout: Layout, first: Oid, second: Oid) -> bytes:
