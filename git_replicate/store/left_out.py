@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,7 +86,7 @@ class _Pile:
 
 
 def judge(
-    top: bytes, untracked: Sequence[bytes], settings: SnapshotSettings, written: Mapping[bytes, Stamp]
+    top: bytes, untracked: Sequence[bytes], settings: SnapshotSettings, written: Mapping[bytes, Collection[Stamp]]
 ) -> Judgement:
     """Decide which untracked paths go into the snapshot.
 
@@ -184,7 +184,7 @@ def _is_package(top: bytes, folder: bytes, reason: str) -> bool:
 
 def _file_reason(
     path: bytes, status: os.stat_result, settings: SnapshotSettings, excluded: re.Pattern[bytes] | None,
-    written: Mapping[bytes, Stamp],
+    written: Mapping[bytes, Collection[Stamp]],
 ) -> str:  # fmt: skip
     if excluded and excluded.fullmatch(path):
         return "excluded"
@@ -192,7 +192,7 @@ def _file_reason(
         return "secret"
     if path.endswith(_CACHE_FILES):
         return "cache"
-    if written.get(path) == Stamp.of(status):
+    if Stamp.of(status) in written.get(path, ()):
         return "written-by-run"
     if stat.S_ISREG(status.st_mode) and status.st_size > settings.large_bytes:
         return "large"

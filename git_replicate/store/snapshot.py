@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Final
 
@@ -113,7 +113,8 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str) -> Snapsho
     git = _private_git(repo.layout, scratch)
     copy_index(_user_index(repo.layout), str(git.index))
     changes = list_changes(git, reserved=_RESERVED)
-    judgement = judge(top, changes.untracked, settings, read_written(repo.layout))
+    known = read_written(repo.layout)
+    judgement = judge(top, changes.untracked, settings, known)
     left_out = hash_large(top, judgement.left_out, _hash_cache(repo.layout))
     covered = judgement.covers()
     embedded = [path for path in changes.nested if path + b"/." not in covered]
@@ -125,7 +126,7 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str) -> Snapsho
     own = base_commit is not None and base_commit.tree == stored.tree
     commit = base if own and base else repo.write_commit(snapshot_commit(stored.tree, base, base_commit))
     refused = [LeftOut(quote_path(path), "refused") for path in stored.refused]
-    _write_state(scratch, top, judgement, stored, nested.scratches)
+    _write_state(scratch, top, judgement, stored, nested.scratches, known)
     return Snapshot(
         commit=commit,
         tree=stored.tree,
@@ -280,12 +281,17 @@ def _is_pushed(layout: Layout, commit: Oid) -> bool:
 # --- after the run
 
 
-def _write_state(scratch: str, top: bytes, judgement: Judgement, stored: Stored, scratches: Mapping[str, str]) -> None:
+def _write_state(
+    scratch: str, top: bytes, judgement: Judgement, stored: Stored, scratches: Mapping[str, str],
+    known: Collection[bytes],
+) -> None:  # fmt: skip
     """What the scan after the run must know beyond the private index."""
     odd = {path: stamp for path in (*stored.raw, *stored.refused) if (stamp := _stamp(top, path))}
     files = [unquote_path(entry.path) for entry in judgement.left_out if not entry.path.rstrip('"').endswith("/")]
     state = {
         "added": [quote_path(path) for path in judgement.chosen],
+        # What runs have written before is theirs again once a run rewrites it, be it with the same content.
+        "known": _stamps({path: stamp for path in judgement.chosen if path in known and (stamp := _stamp(top, path))}),
         "folders": [entry.path for entry in judgement.left_out if entry.path.rstrip('"').endswith("/")],
         "left_out": _stamps({path: stamp for path in files if (stamp := _stamp(top, path))}),
         "odd": _stamps(odd),
@@ -324,6 +330,8 @@ def scan_end(repo: Repository, snapshot: Snapshot, *, scratch: str) -> EndScan:
     added = frozenset(map(unquote_path, state["added"]))
     folders = Covers(map(unquote_path, state["folders"]))
     written = _written(top, [path for path in changed if path in added], {})
+    known = _read_stamps(state.get("known", {}))
+    written += _written(top, known.keys() - set(changed), known)
     new = (path for path in untracked if not path.endswith(b"/") and path not in folders and path not in odd)
     written += _written(top, (path for path in new if not path.startswith(_RESERVED + b"/")), before)
     names = [quote_path(path) for path in changed]

@@ -33,16 +33,25 @@ def _folder(layout: Layout) -> str:
     return os.path.join(layout.common_dir, "replicate", "written", name)
 
 
-def read_written(layout: Layout) -> dict[bytes, Stamp]:
-    """Path to how the last run that wrote it left it."""
-    merged: dict[bytes, Stamp] = {}
-    for _, stamps in _read_all(_folder(layout)):
-        merged.update(stamps)
-    return merged
+def read_written(layout: Layout) -> dict[bytes, set[Stamp]]:
+    """Path to how the runs that wrote it left it.
+
+    Every run's stamp counts: neither the order of their ids (runs overlap) nor that of the times of change (a run may
+    unpack old files) tells which of them wrote last.
+    """
+    return _united(_read_all(_folder(layout)))
+
+
+def _united(found: Iterable[tuple[str, Mapping[bytes, Stamp]]]) -> dict[bytes, set[Stamp]]:
+    united: dict[bytes, set[Stamp]] = {}
+    for _, stamps in found:
+        for path, stamp in stamps.items():
+            united.setdefault(path, set()).add(stamp)
+    return united
 
 
 def _read_all(folder: str) -> list[tuple[str, dict[bytes, Stamp]]]:
-    """Every file's content, oldest run first (run ids begin with their time)."""
+    """Every file's content, by run id, which begins with the time of the run's start."""
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError:
@@ -91,18 +100,17 @@ def _write(folder: str, name: str, stamps: Mapping[bytes, Stamp]) -> None:
 def _merge(layout: Layout, folder: str) -> None:
     """Put all into the newest file, without what was changed or removed since; two mergers do the same work twice."""
     found = _read_all(folder)
-    merged: dict[bytes, Stamp] = {}
-    for _, stamps in found:
-        merged.update(stamps)
-    current = {path: stamp for path, stamp in merged.items() if _is_unchanged(layout, path, stamp)}
+    current = {
+        path: stamp for path, stamps in _united(found).items() if (stamp := _present(layout, path)) and stamp in stamps
+    }
     _write(folder, found[-1][0], dict(list(current.items())[-_KEEP:]))
     for name, _ in found[:-1]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, name))
 
 
-def _is_unchanged(layout: Layout, path: bytes, stamp: Stamp) -> bool:
+def _present(layout: Layout, path: bytes) -> Stamp | None:
     try:
-        return Stamp.of(os.lstat(os.path.join(os.fsencode(layout.top or ""), path))) == stamp
+        return Stamp.of(os.lstat(os.path.join(os.fsencode(layout.top or ""), path)))
     except OSError:
-        return False
+        return None

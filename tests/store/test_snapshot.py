@@ -237,6 +237,42 @@ def test_what_a_run_wrote_is_left_out_until_somebody_changes_it(repo: GitRepo, s
     assert reasons(take(scratch)) == {"already.json": "written-by-run"}
 
 
+def test_a_run_that_overlapped_a_later_one_leaves_out_what_it_wrote_last(repo: GitRepo, scratch: str) -> None:
+    take(scratch)
+    opened = open_repository(".")
+    for run, content in (("20240102-030407-00000000", "short"), ("20240102-030405-00000000", "the long run's")):
+        snapshot = take(scratch)
+        repo.write("model.bin", content)
+        remember_written(opened, run, end(snapshot, scratch).written)
+    assert reasons(take(scratch)) == {"model.bin": "written-by-run"}
+
+
+def test_a_run_may_write_a_file_with_an_old_time_of_change(repo: GitRepo, scratch: str) -> None:
+    opened = open_repository(".")
+    for run, seconds in (("20240102-030405-00000000", 2_000_000_000), ("20240102-030406-00000000", 1_000_000_000)):
+        snapshot = take(scratch)
+        os.utime(repo.write("unpacked.csv", "1,2"), (seconds, seconds))
+        remember_written(opened, run, end(snapshot, scratch).written)
+    assert reasons(take(scratch)) == {"unpacked.csv": "written-by-run"}
+
+
+def test_a_product_that_got_into_a_snapshot_is_left_out_once_a_run_writes_it_again(repo: GitRepo, scratch: str) -> None:
+    opened = open_repository(".")
+    repo.write("helper.py", "by hand")
+    snapshot = take(scratch)
+    os.utime(repo.write("result.json", "1"), (1_700_000_000, 1_700_000_000))
+    remember_written(opened, "20240102-030405-00000000", end(snapshot, scratch).written)
+    os.utime(repo.top / "result.json", (1_700_000_001, 1_700_000_001))
+    snapshot = take(scratch)
+    assert reasons(snapshot) == {}
+    os.utime(repo.top / "helper.py", (1_700_000_002, 1_700_000_002))
+    os.utime(repo.write("result.json", "1"), (1_700_000_002, 1_700_000_002))
+    ended = end(snapshot, scratch)
+    assert (ended.changed, [item.path for item in ended.written]) == ((), ["result.json"])
+    remember_written(opened, "20240102-030406-00000000", ended.written)
+    assert reasons(take(scratch)) == {"result.json": "written-by-run"}
+
+
 def test_touched_and_left_out_files_are_no_change(repo: GitRepo, scratch: str) -> None:
     repo.write(".env", "x")
     snapshot = take(scratch)
