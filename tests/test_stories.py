@@ -202,6 +202,8 @@ def test_reading_back(repo: GitRepo) -> None:
     )
     assert [line.split(",")[3] for line in grouped.stdout.splitlines()[1:]] == ["3", "3"]
     assert "left out: 1 failed" in grouped.stderr
+    none = replicate("collate", "--where", "lr > 7", cwd=repo.top)
+    assert (none.stdout, "no runs to collate" in none.stderr) == ("", True)
     chosen = replicate("log", "--where", "lr > 0.2 and accuracy > 0.9", "--format", "jsonl", cwd=repo.top)
     assert len(chosen.stdout.splitlines()) == 3
     differs = replicate("diff-params", "latest~1", "latest~4", "--format", "csv", cwd=repo.top)

@@ -47,7 +47,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     table = _table(options, context, rows, columns)
     draws = options.format == "text"
     grouped = bool(options.group_by or options.cell)
-    _reading.draw(context, options, fold_constants(table) if draws and rows and not options.columns else table)
+    if rows or options.output or not draws:
+        _reading.draw(context, options, fold_constants(table) if draws and rows and not options.columns else table)
     if grouped:
         _compare_curves(context, rows)
     for doubt in collate.doubts(rows) if grouped else ():
@@ -148,12 +149,16 @@ def _full(context: Context, name: str) -> str:
 
 
 def _table(options: argparse.Namespace, context: Context, rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    def full(text: str | None) -> list[str]:
-        names = [name if name == "params" else _full(context, name) for name in _names(text)]
-        return collate.group_keys(rows, names, context.settings.params.ignore)
+    def full(text: str | None, *, beside: str | None = None) -> list[str]:
+        names, others = (
+            [name if name == "params" else _full(context, name) for name in _names(listed)] for listed in (text, beside)
+        )
+        return collate.group_keys(rows, names, context.settings.params.ignore, others=others)
 
     if options.cell:
-        return collate.pivot(rows, full(options.rows), full(options.cols), columns[-1])
+        lines = full(options.rows, beside=options.cols)
+        heads = full(options.cols, beside=",".join(lines))
+        return collate.pivot(rows, lines, heads, columns[-1])
     if options.group_by:
         metrics = [name for name in columns if name.startswith("metrics.")] or sorted(
             {name for row in rows for name in row if name.startswith("metrics.")}

@@ -65,11 +65,19 @@ def plain_table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
     return Table(tuple(columns), tuple(tuple(map(row.get, columns)) for row in rows))
 
 
-def group_keys(rows: Sequence[Row], names: Sequence[str], ignore: Sequence[str]) -> list[str]:
-    """The columns to group by: `params` stands for all of them but the seed and those that do not matter."""
+def group_keys(
+    rows: Sequence[Row], names: Sequence[str], ignore: Sequence[str], *, others: Sequence[str] = ()
+) -> list[str]:
+    """The columns to group by: `params` stands for all of them but the seed and those that do not matter.
+
+    Equal params of unequal experiments are of other programs: where the experiment varies, it is one of them.
+    others: what the rows are told apart by already, as the other side of a pivot.
+    """
     keys: list[str] = []
+    apart = "experiment" not in (*names, *others) and len({row.get("experiment") for row in rows}) > 1
     for name in names:
         if name == "params":
+            keys += ["experiment"] if apart else []
             every = sorted({key for row in rows for key in row if key.startswith("params.")})
             keys += [key for key in every if not is_ignored(key.removeprefix("params."), ignore)]
         else:

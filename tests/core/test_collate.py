@@ -23,6 +23,15 @@ def test_groups_by_every_param_but_the_seed_and_the_device() -> None:
     assert collate.group_keys(ROWS, ["params"], ["lr"]) == []
 
 
+def test_equal_params_of_other_experiments_are_apart() -> None:
+    rows = [{**row, "experiment": name} for row in ROWS[:2] for name in ("train", "other")]
+    assert collate.group_keys(rows, ["params"], []) == ["experiment", "params.lr"]
+    assert collate.group_keys(rows, ["params", "experiment"], []) == ["params.lr", "experiment"]
+    assert collate.group_keys(rows, ["params"], [], others=["experiment"]) == ["params.lr"]
+    assert collate.group_keys(rows, ["params.lr"], []) == ["params.lr"]
+    assert collate.group_keys(rows[::2], ["params"], []) == ["params.lr"]
+
+
 def test_aggregates_use_n_minus_one_and_count_nan() -> None:
     table = collate.aggregate(ROWS[:2], ["params.lr"], ["metrics.acc"], ["mean", "std", "n", "ci95"], compact=False)
     assert table.columns == ("params.lr", "metrics.acc.mean", "metrics.acc.std", "metrics.acc.n", "metrics.acc.ci95")
