@@ -143,6 +143,7 @@ def _new_job(options: argparse.Namespace, context: Context) -> Job:
     from git_replicate.commands._engines import place_of
     from git_replicate.commands._sweeping import new_sweep
     from git_replicate.execution.delivery import check_params, with_seed
+    from git_replicate.execution.missed import inputs_of_program
     from git_replicate.execution.rerun import frozen_code
     from git_replicate.execution.sweep import Job, earlier_run
 
@@ -154,13 +155,15 @@ def _new_job(options: argparse.Namespace, context: Context) -> Job:
     sweep = with_seed(sweep, context.repository, code, earlier_run(context.index, given), layout.prefix)
     if sweep.command != given and not options.quiet:
         console.say(f"seeds are handed over in the command: {' '.join(sweep.command)}")
-    return Job(sweep, code, layout.top or "", layout.prefix.rstrip("/"), options.experiment)
+    linked = inputs_of_program(context.index, given)
+    return Job(sweep, code, layout.top or "", layout.prefix.rstrip("/"), options.experiment, linked)
 
 
 def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]:
     """The job of a sweep that exists, and its runs."""
     from git_replicate.core.secrets import MASK
     from git_replicate.core.sweep import read_sweep
+    from git_replicate.execution.missed import inputs_of_program
     from git_replicate.execution.sweep import Job, code_again, find_sweep
 
     given = [name for name in _OF_THE_SWEEP if getattr(options, name)]
@@ -182,7 +185,8 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
     if not last.code.snapshot or not context.repository.exists(Oid(last.code.snapshot)):
         raise UserError(f"the code of sweep {sweep.id} is not in this clone", "git fetch --unshallow, or fetch the run")
     top = context.repository.layout.top or ""
-    return Job(sweep, code_again(last.code), top, last.directory, last.experiment, resumed=True), known
+    linked = inputs_of_program(context.index, sweep.command)
+    return Job(sweep, code_again(last.code), top, last.directory, last.experiment, linked, resumed=True), known
 
 
 def _missing(

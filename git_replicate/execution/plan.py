@@ -51,6 +51,8 @@ class Request:
     """Observe the command's Python processes."""
     deterministic: bool = False
     """Have libraries use deterministic algorithms only."""
+    linked: tuple[str, ...] = ()
+    """What the command is known to read in the worktree; a checkout has links to it."""
 
 
 @frozen

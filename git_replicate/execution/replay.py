@@ -70,7 +70,7 @@ def replay(original: Side, place: Place, held: Worktree, code: Code, setup: Setu
     inner = inside(place, held, record.directory)
     request = _request(record, original, inner.settings, setup)
     placed = place_data(held, setup.sources)
-    site, links = furnish(held, inner, request, _variables(setup), code, also=_undeclared(original))
+    site, links = furnish(held, inner, request, _variables(setup), code, also=undeclared_inputs(original))
     known = f"{record.experiment}/{record.id}"
     seeds = replace(setup.seeds, libraries={}, calls=(), calls_seen=0)
     site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid)
@@ -101,7 +101,9 @@ def furnish(
     """
     settings, prefix = place.settings, place.repository.layout.prefix
     named = [data.path for data in settings.data.named.values() if data.path]
-    links = link_paths(held, (*settings.data.paths, *request.data, *named, *settings.isolated.link, *also))
+    links = link_paths(
+        held, (*settings.data.paths, *request.data, *named, *settings.isolated.link, *request.linked, *also)
+    )
     directory = os.path.normpath(os.path.join(held.top, prefix))
     os.makedirs(directory, exist_ok=True)
     params, files = dict(request.params), settings.params.files
@@ -112,7 +114,7 @@ def furnish(
     return site, links
 
 
-def _undeclared(original: Side) -> list[str]:
+def undeclared_inputs(original: Side) -> list[str]:
     """The paths in the worktree that the original was seen to read without having declared them.
 
     What it wrote as well is not among them: the run would write through the link into the user's own file.

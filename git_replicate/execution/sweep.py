@@ -99,6 +99,8 @@ class Job:
     prefix: str = ""
     """The folder in it that the command runs in, relative."""
     experiment: str = ""
+    linked: tuple[str, ...] = ()
+    """Paths that earlier runs of the program were seen to read in the worktree."""
     resumed: bool = False
     """Whether somebody may have begun some of its runs already."""
 
@@ -116,6 +118,7 @@ class Job:
             metrics=options.metrics,
             tags=options.tags,
             prepare=options.prepare,
+            linked=self.linked,
             quiet=True,
         )
         return Task(self.top, self.prefix, self.code, request, sweep.document(planned), options.timeout, pruning)

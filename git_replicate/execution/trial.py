@@ -23,6 +23,7 @@ from git_replicate.core.sweep import planned_of
 from git_replicate.execution.conclude import conclude_run, curves_so_far, outcome_of
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
+from git_replicate.execution.missed import hint_at_missing
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, surroundings
 from git_replicate.execution.recover import LiveRun, live_runs
@@ -196,7 +197,9 @@ def _run(bench: _Bench, task: Task) -> Record:
     site, links = furnish(held, bench.inner, request, os.environ, task.code)
     site = replace(site, sweep=task.sweep)
     guard = Guard(task.timeout, pruned_by(task.pruning), told=interrupted)
-    return run_at(site, request, bench.inner, held, links, guard=guard, batch=True).record
+    record = run_at(site, request, bench.inner, held, links, guard=guard, batch=True).record
+    hint_at_missing(record, site, bench.inner)
+    return record
 
 
 def pruned_by(pruning: Pruning | None) -> Callable[[Spool], str] | None:

@@ -16,6 +16,8 @@ import pytest
 
 from git_replicate.core.record import Code
 from git_replicate.execution.isolation import sweep_worktrees, worktree
+from git_replicate.execution.missed import missing_path
+from git_replicate.execution.site import Site
 from git_replicate.git.opening import find_layout
 from git_replicate.git.repository import Oid
 from tests.support import PROGRAM, GitRepo, replicate
@@ -119,3 +121,44 @@ def test_a_file_system_without_locks_will_do(repo: GitRepo, monkeypatch: pytest.
     with worktree(find_layout(str(repo.top)), head, Code(snapshot=head), name="mine") as held:
         assert Path(held.top) == repo.top / ".git/replicate/worktrees/mine/tree"
         assert (Path(held.top) / "train.py").exists()
+
+
+def reader_of_ignored_data(repo: GitRepo) -> None:
+    repo.write(".gitignore", "data/\n")
+    repo.write("train.py", "print('rows:', len(open('data/x.txt').read()))\n")
+    repo.write("data/x.txt", "abc")
+    repo.commit()
+
+
+def test_ignored_data_that_an_earlier_run_read_is_linked_into_the_checkout(repo: GitRepo) -> None:
+    reader_of_ignored_data(repo)
+    assert replicate("start", "--", sys.executable, "train.py", cwd=repo.top).returncode == 0
+    for words in (["start", "--isolated"], ["start", "--at", "HEAD"]):
+        done = replicate(*words, "--", sys.executable, "train.py", cwd=repo.top)
+        assert (done.returncode, done.stdout) == (0, "rows: 3\n"), done.stderr
+    swept = replicate("sweep", "--seeds", "2", "--", sys.executable, "train.py", "{seed}", cwd=repo.top)
+    assert swept.returncode == 0, swept.stderr
+    assert (repo.top / "data" / "x.txt").read_text() == "abc"
+
+
+@pytest.mark.parametrize(
+    "words", [["start", "--isolated"], ["start", "--at", "HEAD"], ["sweep", "--seeds", "1"]], ids=" ".join
+)
+def test_a_run_that_fails_for_want_of_ignored_data_says_how_to_link_it(repo: GitRepo, words: list[str]) -> None:
+    reader_of_ignored_data(repo)
+    failed = replicate(*words, "--", sys.executable, "train.py", "{seed}", cwd=repo.top)
+    assert failed.returncode == 1
+    assert failed.stderr.count('replicate.toml, [isolated] link = ["data"], or --data data') == 1, failed.stderr
+
+
+def test_what_a_failed_run_missed_is_the_outermost_path_that_the_worktree_alone_has(tmp_path: Path) -> None:
+    for path in ("here/data/set/x.bin", "here/data/kept", "here/.venv/lib/m.py", "there/data/kept"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    (tmp_path / "here/.venv/pyvenv.cfg").write_text("")
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    site = Site(here, there, there, {}, Code())
+    assert missing_path("Error: cannot open data/set/x.bin: no such file", site) == "data/set"
+    assert missing_path(f"KeyError\nFile '{there}/data/set/x.bin'", site) == "data/set"
+    assert missing_path(f'File "{here}/.venv/lib/m.py", line 3\nError: no set of data', site) == ""
+    assert missing_path("cannot read 'data/kept' nor '../here/data' nor 'a\0b'", site) == ""

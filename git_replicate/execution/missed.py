@@ -1,0 +1,82 @@
+"""What a run in a checkout needs that no commit has: found in earlier runs, or in what a failed one printed.
+
+Data that git ignores is not in a snapshot, and a path in the program's own text is on no command line. A run of the
+same program in the worktree was seen to read it; where there is none, the program's error names it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from git_replicate.core import record as records
+from git_replicate.core.names import run_ref
+from git_replicate.core.record import Record, Status
+from git_replicate.execution.delivery import same_program
+from git_replicate.execution.prepare import Place
+from git_replicate.execution.replay import undeclared_inputs
+from git_replicate.execution.sides import read_side
+from git_replicate.execution.site import Site
+from git_replicate.git.repository import Oid
+from git_replicate.store.index import Index
+from git_replicate.store.store import read_log
+
+_SEARCHED: Final = 20
+_TAIL: Final = 20_000
+"""Characters at the end of a log in which an error's words are looked for."""
+_WORD: Final = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\":,;()\[\]<>=]+)")
+
+
+def inputs_of_program(index: Index, command: Sequence[str]) -> tuple[str, ...]:
+    """What the newest finished run of the same program read of the worktree without declaring it; relative paths."""
+    rows = index.select("status = 'finished'", limit=_SEARCHED, columns=("oid",))
+    for row, document in zip(rows, index.documents(rows), strict=True):
+        if same_program(records.from_document(document).command, command):
+            return tuple(undeclared_inputs(read_side(index.repository, Oid(str(row["oid"])))))
+    return ()
+
+
+def hint_at_missing(record: Record, site: Site, place: Place) -> None:
+    """Warn, of a run that failed in a checkout, of what its output names that is in the worktree alone."""
+    if record.status is not Status.FAILED:
+        return
+    text = read_log(place.repository, run_ref(record.experiment, record.id))[-_TAIL:]
+    path = missing_path(text, site)
+    if path:
+        place.warn(
+            f"{path} is not in the snapshot, so not in the checkout; "
+            f'for runs that read it: replicate.toml, [isolated] link = ["{path}"], or --data {path}'
+        )
+
+
+def missing_path(text: str, site: Site) -> str:
+    """The outermost part of the last path named in a text that is in the worktree and not in the checkout; or ""."""
+    prefix = os.path.relpath(site.directory, site.top)
+    for found in reversed([*_WORD.finditer(text)]):
+        quoted, bare = found[1] or found[2], found[3]
+        if not quoted and "/" not in bare and "." not in bare:  # a word like any other
+            continue
+        inner = _inner(quoted or bare, prefix, site)
+        original = os.path.join(site.origin, inner)
+        if inner and os.path.exists(original) and site.path(original) != original:  # nor is it of an environment
+            parts = inner.split("/")
+            outer = ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+            if path := next((each for each in outer if not os.path.lexists(os.path.join(site.top, each))), ""):
+                return path
+    return ""
+
+
+def _inner(word: str, prefix: str, site: Site) -> str:
+    """A path relative to the top, of one named in the command's folder or absolutely; "" outside the worktree."""
+    try:
+        if os.path.isabs(word):
+            inner = os.path.relpath(word, site.top)
+            inner = os.path.relpath(word, site.origin) if inner.startswith("..") else inner
+        else:
+            inner = os.path.normpath(os.path.join(prefix, word))
+    except ValueError:  # a NUL in it
+        return ""
+    bad = "\0" in inner or inner in (".", "..") or inner.startswith("../") or inner.split("/")[0] == ".git"
+    return "" if bad else inner
