@@ -6,8 +6,9 @@ about why they differ: that is `core.causes`.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -46,6 +47,8 @@ class Side:
     log: bytes = b""
     environment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    tops: tuple[str, ...] = ()
+    """Worktrees in which the run may have been: it may have printed paths in them."""
 
 
 @frozen
@@ -114,7 +117,7 @@ def compare_runs(original: Side, again: Side, tolerances: Tolerances, *, ignore:
     found += [Outcome(outcome) for outcome in outputs.values()]
     log, reason = "", ""
     if not found:
-        log = str(_compare_logs(original.log, again.log))
+        log = str(_compare_logs(original.log, again.log, {*original.tops, *again.tops}))
         found = [Outcome(log)]
     if _ending(first) != _ending(second):
         reason = f"the original {_ending(first)}, the run {_ending(second)}"
@@ -179,13 +182,23 @@ def _matches(path: str, pattern: str) -> bool:
     return fnmatchcase(path, pattern) or (pattern.startswith("**/") and fnmatchcase(path, pattern[3:]))
 
 
-def _compare_logs(first: bytes, second: bytes) -> Outcome:
-    """What was printed; the order of lines does not count, since two streams meet in it."""
-    return Outcome.IDENTICAL if _lines(first) == _lines(second) else Outcome.DIFFERS
+def _compare_logs(first: bytes, second: bytes, tops: Collection[str]) -> Outcome:
+    """What was printed; the order of lines does not count, since two streams meet in it, nor does where a run was."""
+    places = _places(tops)
+    return Outcome.IDENTICAL if _lines(first, places) == _lines(second, places) else Outcome.DIFFERS
 
 
-def _lines(log: bytes) -> list[bytes]:
-    return sorted(re.split(rb"\r?\n", log.rstrip()))
+def _places(tops: Collection[str]) -> re.Pattern[bytes]:
+    """Any checkout's folder, or one of these, as the beginning of a path; the checkouts lie in them, so come first."""
+    known = [re.escape(os.fsencode(top)) for top in sorted(tops, key=len, reverse=True) if top.strip("/")]
+    inner = rb"/replicate/worktrees/[^/\s]+/tree"
+    within = rb"/[^\s\"':]{0,1000}?"
+    checkouts = [top + rb"/\.git(?:" + within + rb")?" + inner for top in known]
+    return re.compile(rb"(?<![\w.-])(?:" + b"|".join([*checkouts, within + inner, *known]) + rb")(?![\w.-])")
+
+
+def _lines(log: bytes, places: re.Pattern[bytes]) -> list[bytes]:
+    return sorted(places.sub(b"\0", line) for line in re.split(rb"\r?\n", log.rstrip()))
 
 
 def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:

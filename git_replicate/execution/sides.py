@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from git_replicate.core.paths import quote_path
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import OTHER_HARDWARE, Outcome, Side, Tolerances, Verdict, compare_runs, same_hardware
 from git_replicate.git.changed import changed_paths
-from git_replicate.git.repository import Oid, Repository
+from git_replicate.git.repository import Layout, Oid, Repository
 from git_replicate.store.store import read_files, read_run
 
 _CAUSES = 20
@@ -27,7 +28,16 @@ def read_side(repo: Repository, commit: Oid) -> Side:
         curves.setdefault(point.metric, []).append((point.step, point.value))
     environment = tomli.loads((files.environment or b"").decode())
     data = tomli.loads((files.data or b"").decode()).get("data", {})
-    return Side(read_run(repo, commit).record, curves, files.log or b"", environment, data)
+    return Side(read_run(repo, commit).record, curves, files.log or b"", environment, data, _tops(repo.layout))
+
+
+def _tops(layout: Layout) -> tuple[str, ...]:
+    """The worktrees of the repository that are known without asking git, also as links resolve."""
+    tops = {layout.top or ""}
+    if os.path.basename(layout.common_dir) == ".git":
+        tops.add(os.path.dirname(layout.common_dir))
+    tops.discard("")
+    return tuple(sorted({*tops, *map(os.path.realpath, tops)}))
 
 
 def causes_between(repo: Repository, first: Side, second: Side, *, not_code: Collection[str] = ()) -> tuple[Cause, ...]:

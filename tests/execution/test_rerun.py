@@ -103,7 +103,7 @@ def test_the_clock_differs_and_the_metric_is_named(repo: GitRepo) -> None:
 
 
 def test_a_run_that_fails_again_alike_is_identical_and_another_exit_differs(repo: GitRepo) -> None:
-    repo.write("train.py", "import os, sys\nprint('x')\nsys.exit(int(os.environ['CODE']))\n")
+    repo.write("train.py", "import os, sys\nprint(__file__, os.getcwd())\nsys.exit(int(os.environ['CODE']))\n")
     repo.commit()
     replicate("start", "--", sys.executable, "train.py", cwd=repo.top, variables={"CODE": "3"})
     again = replicate("rerun", "latest", cwd=repo.top, variables={"CODE": "3"})
