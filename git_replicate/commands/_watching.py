@@ -9,6 +9,8 @@ from git_replicate.core.progress import Tally, show_point, span
 from git_replicate.core.record import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from git_replicate.console import Console
     from git_replicate.core.record import Record
     from git_replicate.core.sweep import Planned
@@ -29,6 +31,7 @@ class Progress:
         self._began = time.monotonic()
         self._drawn = 0.0
         self._warned: set[str] = set()
+        self._recorded = False
 
     def say(self, line: str) -> None:
         if not self._quiet:
@@ -43,6 +46,7 @@ class Progress:
         record = ended.record
         self.tally.add(planned, record)
         if record is not None:
+            self._recorded = True
             self._report(planned, record)
         for warning in ended.warnings:
             if warning not in self._warned:
@@ -84,13 +88,31 @@ class Progress:
             self._drawn = now
             self._console.status(self.tally.line(now - self._began))
 
-    def close(self, sweep: str) -> None:
-        """The end, in a line or two."""
+    def close(self, sweep: str, before: Sequence[Record] = (), *, stopped: bool = False) -> None:
+        """The end, in some lines. before: the runs that were there already; stopped: whether it ended early."""
         self._console.status("")
         tally = self.tally
         best = tally.best()
         self.say(
             f"sweep {sweep}: {tally.counts()} in {span(time.monotonic() - self._began)}" + (f"; {best}" if best else "")
         )
-        if tally.done:
-            self.say(f"to compare them: git replicate collate --where \"sweep = '{sweep}'\" --group-by params")
+        if stopped and tally.left and (self._recorded or any(_sweep_of(record) == sweep for record in before)):
+            of = f"{tally.left} of {tally.total} run{'s' * (tally.total != 1)} not done"
+            self.say(f"{of}; to go on: git replicate sweep --resume {sweep}")
+        self.compare([*([sweep] if tally.ended[Status.FINISHED] else []), *finished_in(before)])
+
+    def compare(self, sweeps: Sequence[str]) -> None:
+        """Say how the finished runs of sweeps come into one table."""
+        names = ", ".join(f"'{name}'" for name in dict.fromkeys(sweeps))
+        if names:
+            which = f"in ({names})" if "," in names else f"= {names}"
+            self.say(f'to compare them: git replicate collate --where "sweep {which}" --group-by params')
+
+
+def finished_in(records: Sequence[Record]) -> list[str]:
+    """The sweeps that finished runs are of, in order."""
+    return list(dict.fromkeys(_sweep_of(record) for record in records if record.status is Status.FINISHED))
+
+
+def _sweep_of(record: Record) -> str:
+    return str(record.sweep.get("id", ""))

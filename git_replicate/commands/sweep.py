@@ -135,7 +135,7 @@ def _choose(options: argparse.Namespace, context: Context, job: Job, known: Know
     manual = job.sweep.strategy == MANUAL
     proposer = Manual(job.sweep, records) if manual else _search(context, job, known, _ANY)[0]
     source = Chosen(proposer, Chooser(context.console, job.sweep), records)
-    return _carry_out(options, context, job, known, engine, source, (), 0, 0)
+    return _carry_out(options, context, job, known, engine, source, (), 0, ())
 
 
 def _new_job(options: argparse.Namespace, context: Context) -> Job:
@@ -191,15 +191,15 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
 
 def _missing(
     options: argparse.Namespace, context: Context, job: Job, known: Known | None, engine: Engine
-) -> tuple[list[Planned], list[Planned], int]:
-    """The runs still to be done, those that somebody began, and how many there are already."""
+) -> tuple[list[Planned], list[Planned], list[Record]]:
+    """The runs still to be done, those that somebody began, and those that there are already."""
     from git_replicate.execution.sweep import alike, key_of
     from git_replicate.execution.ticket import queued_runs
 
     plan = list(job.sweep.plan())
     if known is None:
         there = {} if options.repeat or options.engine != "local" else alike(context.index, job, engine, plan)
-        return [planned for planned in plan if key_of(planned) not in there], [], len(there)
+        return [planned for planned in plan if key_of(planned) not in there], [], list(there.values())
     ended, running = known.ended(), known.running()
     left = [planned for planned in plan if key_of(planned) not in ended]
     waiting = {run.record.id for run in queued_runs(context.repository)}
@@ -216,11 +216,15 @@ def _missing(
             f"{len(elsewhere)} of its runs had begun on another machine and are left to it "
             f"(what is lost there is done here after: git replicate rm {name})"
         )
-    return [planned for planned in left if key_of(planned) not in running], begun, len(plan) - len(left)
+    return (
+        [planned for planned in left if key_of(planned) not in running],
+        begun,
+        [ended[key_of(planned)] for planned in plan if key_of(planned) in ended],
+    )
 
 
-def _search(context: Context, job: Job, known: Known | None, trials: int) -> tuple[Search, int]:
-    """The search, from the runs that there are, and how many of them need not be done again."""
+def _search(context: Context, job: Job, known: Known | None, trials: int) -> tuple[Search, list[Record]]:
+    """The search, from the runs that there are, and those of them that need not be done again."""
     from git_replicate.capture.curves import Curves
     from git_replicate.core.names import run_ref
     from git_replicate.execution.search import Search
@@ -232,7 +236,7 @@ def _search(context: Context, job: Job, known: Known | None, trials: int) -> tup
         return curve_of(Curves.from_csv(text), job.sweep.objectives[0].metric)
 
     records = known.records if known else ()
-    return Search(replace(job.sweep, trials=trials), records, read_curve), len(known.ended()) if known else 0
+    return Search(replace(job.sweep, trials=trials), records, read_curve), list(known.ended().values()) if known else []
 
 
 def _carry_out(
@@ -244,9 +248,9 @@ def _carry_out(
     source: Source,
     begun: Sequence[Planned],
     missing: int,
-    there: int,
+    there: Sequence[Record],
 ) -> int:
-    from git_replicate.commands._watching import Progress
+    from git_replicate.commands._watching import Progress, finished_in
     from git_replicate.core.progress import Tally
     from git_replicate.core.sweep import Planned, planned_of
     from git_replicate.execution.sweep import INTERRUPTED, carry_out, prepare_once, tidy
@@ -258,10 +262,13 @@ def _carry_out(
     for record in known.ended().values() if known else ():
         tally.remember(*planned_of(record.sweep), record)
     progress = Progress(context.console, context.repository, tally, quiet=options.quiet)
-    more = f", {there} there already" + (" (again: --repeat)" if not known else "") if there else ""
+    more = f", {len(there)} there already" + (" (again: --repeat)" if not known else "") if there else ""
     if not number and not open_ended:
-        progress.say(f"sweep {job.sweep.id}: nothing to do{more}")
-        context.console.answer(job.sweep.id)
+        # A new sweep of which there is no run is nowhere: what there is, is of others.
+        sweeps = [job.sweep.id] if known else finished_in(there)
+        progress.say(f"{f'sweep {job.sweep.id}: ' if known else ''}nothing to do{more}")
+        progress.compare(finished_in(there))
+        context.console.answer("\n".join(sweeps))
         return 0
     runs = "as many runs as you like" if open_ended else f"{number} run{'s' * (number != 1)}"
     progress.say(f"sweep {job.sweep.id}: {runs}{more}")
@@ -280,6 +287,6 @@ def _carry_out(
         )
     finally:
         tidy(context.writer)
-        progress.close(job.sweep.id)
+        progress.close(job.sweep.id, there, stopped=bool(stopped))
     context.console.answer(job.sweep.id)
     return 130 if stopped == INTERRUPTED else 1 if tally.failed else 0

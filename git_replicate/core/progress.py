@@ -48,6 +48,11 @@ class Tally:
     def failed(self) -> int:
         return self.ended[Status.FAILED] + self.ended[Status.LOST]
 
+    @property
+    def left(self) -> int:
+        """The runs that a resumption would do."""
+        return max(self.total - self.ended[Status.FINISHED] - self.ended[Status.PRUNED], 0)
+
     def best(self) -> str:
         """The best mean of a point so far, and the point; "" if there is none."""
         if not self._values or self.objective is None:

@@ -212,6 +212,17 @@ def test_what_has_finished_before_is_not_done_again_unless_asked(program: GitRep
     assert "1 run, 2 there already" in more.stderr
     assert (first.returncode, more.returncode) == (0, 0)
     assert [r["params"]["lr"] for r in records(program)] == [0.5, 0.25, 0.125]
+    ids = [first.stdout.strip(), more.stdout.strip()]
+    where = f"sweep in ('{ids[1]}', '{ids[0]}')"
+    assert f'collate --where "{where}" --group-by params' in more.stderr
+    table = replicate("collate", "--where", where, "--columns", "params.lr", "--format", "csv", cwd=program.top)
+    assert table.stdout.splitlines() == ["params.lr", "0.5", "0.25", "0.125"]
+    none = sweep(program, "-p", "lr=0.5,0.25", "-p", "depth=1", "--", *COMMAND)
+    assert (none.returncode, none.stdout.strip()) == (0, ids[0])
+    assert none.stderr.splitlines()[-2:] == [
+        "nothing to do, 2 there already (again: --repeat)",
+        f"to compare them: git replicate collate --where \"sweep = '{ids[0]}'\" --group-by params",
+    ]
     assert sweep(program, "-p", "lr=0.5", "-p", "depth=1", "--repeat", "--", *COMMAND).returncode == 0
     assert len(records(program)) == 4
     program.write("train.py", TRAIN + "# other code\n")
