@@ -86,7 +86,7 @@ def _records() -> Iterator[Record]:
     yield started
     yield replace(
         started, status=Status.FINISHED, finished=_FIRST + timedelta(seconds=1), seconds=61.25, exit_code=0,
-        metrics=metrics, metrics_best={name: Best(0.1, 1, 0.9, 9) for name in metrics},
+        metrics=metrics, metrics_best={name: Best(-i - 0.5, 1, i + 1.5, 9) for i, name in enumerate(metrics)},
         metrics_source=dict.fromkeys(metrics, "api"), runtime={"libraries": ["numpy", "torch"], "threads": 8},
     )  # fmt: skip
 
@@ -109,6 +109,8 @@ def _values(number: int) -> tuple[str, RunId, dict[bytes, bytes]]:
     values[b"@p00@"] = b"0.5"
     for i in range(METRICS):
         values[b"m%d = 0.123456789" % i] = b"m%d = %.9f" % (i, chance.random())
+        values[b"min = -%d.5\nmin_step = 1\n" % i] = b"min = %.9f\nmin_step = %d\n" % (-chance.random(), number % 7)
+        values[b"max = %d.5\nmax_step = 9\n" % (i + 1)] = b"max = %.9f\nmax_step = %d\n" % (1 + chance.random(), 9)
     return experiment, run, values
 
 

@@ -42,6 +42,8 @@ _MOVED = lazy(r"reference already exists|but expected|unable to resolve referenc
 _LOCKED = lazy(r"Unable to create '(.*\.lock)': File exists|data is locked|data concurrently modified", re.DOTALL)
 _FEW = 8
 """Up to so many blobs are asked for one by one, of the process that reads already."""
+_AHEAD = 1 << 18
+"""Bytes of a stream of blobs that are read at once."""
 _OF_ONE_WORKTREE = ("refs/bisect/", "refs/rewritten/", "refs/worktree/")
 _DURABLE = ("core.fsync=reference", "core.fsyncMethod=fsync", "core.logAllRefUpdates=false")
 
@@ -195,6 +197,7 @@ class PlumbingRepository:
             process = subprocess.Popen(
                 self._git.command("cat-file", "--batch", "--buffer"), cwd=self._git.directory, stdin=asked,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**self._git.environment(), **_OFFLINE},
+                bufsize=_AHEAD,
             )  # fmt: skip
         assert process.stdout is not None
         with process, process.stdout as stream:

@@ -14,6 +14,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
+from functools import lru_cache
 from typing import Any, Final
 
 from git_replicate.core.moments import timestamp
@@ -51,9 +52,15 @@ class Columns:
         cells: dict[str, Any] = {}
         more: dict[str, Any] = {}
         for name, value in flat(values):
-            cell, kind = (value, NUMBER) if type(value) is float and value == value else _cell(value, table)
+            kind_of = type(value)
+            if (kind_of is float and value == value) or (kind_of is int and -_LARGEST <= value < _LARGEST):
+                cell, kind = value, NUMBER
+            elif kind_of is str:
+                cell, kind = value, _kind_of_text(value)
+            else:
+                cell, kind = _cell(value, table)
             place = places.get(name) or self._new(table, name)
-            if kinds[name] | kind != kinds[name]:
+            if kind & ~kinds[name]:
                 kinds[name] |= kind
                 self._db.execute("UPDATE names SET kinds = ? WHERE tab = ? AND name = ?", (kinds[name], table, name))
             if place[0] == "c":
@@ -72,8 +79,9 @@ class Columns:
         for name, best in values.items():
             if isinstance(best, dict):
                 place = self.places["best"].get(name) or self._new("best", name)
-                numbers = [best.get("min"), best.get("min_step"), best.get("max"), best.get("max_step")]
-                found[place] = [number if type(number) in _NUMBERS else None for number in numbers]
+                numbers = [*map(best.get, BEST)]
+                plain = _NUMBERS.issuperset(map(type, numbers))
+                found[place] = numbers if plain else [n if type(n) in _NUMBERS else None for n in numbers]
         return _json(found) if found else None
 
     def note_nulls(self, names: object) -> None:
@@ -118,7 +126,7 @@ BEST: Final = ("min", "min_step", "max", "max_step")
 def flat(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested tables by dotted name."""
     for name, value in values.items() if isinstance(values, dict) else ():
-        if isinstance(value, dict):
+        if type(value) is dict:
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
@@ -159,12 +167,17 @@ def _cell(value: Any, table: str) -> tuple[Any, int]:
     if isinstance(value, float):
         return (b"nan", NAN) if math.isnan(value) else (value, NUMBER)
     if isinstance(value, str):
-        return value, TEXT | DIGITS if _NUMBER.fullmatch(value) else TEXT
+        return value, _kind_of_text(value)
     if isinstance(value, datetime):
         return timestamp(value), TEXT
     if isinstance(value, date | time):
         return value.isoformat(), TEXT
     return json.dumps(value, ensure_ascii=False, default=str).encode(errors="replace"), OTHER
+
+
+@lru_cache(4_096)
+def _kind_of_text(value: str) -> int:
+    return TEXT | DIGITS if _NUMBER.fullmatch(value) else TEXT
 
 
 def _bounded(value: int) -> int | float:

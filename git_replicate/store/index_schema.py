@@ -111,15 +111,26 @@ _ALLOWED_FUNCTIONS = FUNCTIONS | set(_OURS) | {"match"}
 
 def attribute_values(document: Mapping[str, Any]) -> list[Any]:
     """The attributes of a record in order, as SQLite keeps them; a value of the wrong kind is not one."""
+    tables = [_table(document, path) for path in _TABLES]
     values: list[Any] = []
-    for attribute in ATTRIBUTES.values():
-        value: Any = document
-        for part in attribute.path:
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None and (type(value) is not str or attribute.kind == "time"):
-            value = _stored(value, attribute.kind)
+    for table, key, kind in _PLACES:
+        value = tables[table].get(key)
+        if value is not None and (type(value) is not str or kind == "time"):
+            value = _stored(value, kind)
         values.append(value)
     return values
+
+
+_TABLES: Final = tuple(dict.fromkeys(attribute.path[:-1] for attribute in ATTRIBUTES.values()))
+"""The record's tables that hold attributes, each looked up once a record."""
+_PLACES: Final = tuple((_TABLES.index(a.path[:-1]), a.path[-1], a.kind) for a in ATTRIBUTES.values())
+
+
+def _table(document: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
+    value: Any = document
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _stored(value: Any, kind: Kind) -> Any:
@@ -128,8 +139,7 @@ def _stored(value: Any, kind: Kind) -> Any:
     if kind == "flag":
         return b"true" if value is True else None
     if kind == "number":
-        known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
-        return value if known else None
+        return value if type(value) in (int, float) and abs(value) < 2**63 else None
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from git_replicate.core.errors import UserError
 from git_replicate.core.names import RUNS_PREFIX
-from git_replicate.core.record import Status, dumps
+from git_replicate.core.record import Best, Status, dumps
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Repository
 from git_replicate.store import index_text
@@ -79,6 +79,7 @@ VALUES = (
     | st.sampled_from(["1", "0.5", "nan", "true", "-inf", "", " 3 "])
 )  # fmt: skip
 NUMBERS = st.floats() | st.integers(-(2**63), 2**63 - 1)
+BESTS = st.builds(Best, NUMBERS, st.none() | st.integers(0, 9), NUMBERS, st.none() | st.integers(0, 9))
 TREES = st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, min_size=1, max_size=2), max_size=5)
 
 
@@ -122,9 +123,9 @@ def test_values_come_back_as_they_were_written(runs: list[tuple[Any, Any]], most
 
 
 @settings(max_examples=80, deadline=None)
-@given(TREES, st.dictionaries(NAMES, NUMBERS, max_size=4), st.text(max_size=8))
-def test_the_fast_reader_reads_as_the_parser_does(params: Any, metrics: Any, message: str) -> None:
-    text = dumps(running(1, params=params, metrics=metrics, message=message)).decode()
+@given(TREES, st.dictionaries(NAMES, NUMBERS, max_size=4), st.dictionaries(NAMES, BESTS), st.text(max_size=8))
+def test_the_fast_reader_reads_as_the_parser_does(params: Any, metrics: Any, best: Any, message: str) -> None:
+    text = dumps(running(1, params=params, metrics=metrics, metrics_best=best, message=message)).decode()
     fast = index_text.read_plain(text)
     assert fast is None or same_document(fast, tomli.loads(text))
 
@@ -136,8 +137,46 @@ def same_document(first: Any, second: Any) -> bool:
 
 
 def test_ordinary_records_are_read_by_the_fast_reader() -> None:
-    text = dumps(running(1, params=PARAMS | {"layers": ["a"]}, metrics={"loss": 1e-7, "n": 3})).decode()
+    best = {"loss": Best(-1e-7, 0, 2.5, 3), "n": Best(3, None, 4, None), "zero": Best(0, 7)}
+    params = PARAMS | {"layers": ["a"], "text": "a = b\t, é", "flag": False}
+    text = dumps(running(1, params=params, metrics={"loss": 1e-7, "n": 3}, metrics_best=best)).decode()
     assert index_text.read_plain(text) == tomli.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = 1\na = 2\n",
+        "[t]\na = 1\na = 2\n",
+        "[metrics_best.a]\nmin = 1\n\n[metrics_best.a]\nmin = 1\n",
+        "[metrics_best.a]\nmin = 1\nmin = 2\n",
+        "[metrics_best.a]\nmin = 1\n\n[metrics_best]\n\n[metrics_best]\n",
+        "[t]\na = 01\n",
+        "[t]\na = 1.\n",
+        '[t]\na = "\\q"\n',
+    ],
+)
+def test_what_is_no_toml_is_left_to_the_parser(text: str) -> None:
+    with pytest.raises(tomli.TOMLDecodeError):
+        tomli.loads(text)
+    assert index_text.read_plain(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[metrics_best.a]\n\n[metrics_best.b]\nmin = 1\n",
+        "[metrics_best.a]\nmin = 1\nother = 2\n",
+        "[metrics_best.a]\nmin = 1\n\n[other]\nx = 1\n\n[metrics_best.b]\nmin = 2\n",
+        "[metrics_best.a]\nmin = 1\n\n[metrics_best.b]\nmax = 2\n",
+        "[metrics_best]\nodd = 1\n\n[metrics_best.a]\nmin = 1\nmax = inf\n",
+        '[t]\na = 1\nb = "x = y"\nc = true\nd = -0\ne = 1e3\n',
+    ],
+)
+def test_tables_in_an_unusual_order_are_read_as_the_parser_does(text: str) -> None:
+    fast = index_text.read_plain(text)
+    assert fast is not None
+    assert same_document(fast, tomli.loads(text))
 
 
 def test_the_index_follows_what_happens_in_git(repo: GitRepo, opened: Repository) -> None:
