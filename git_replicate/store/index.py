@@ -276,9 +276,10 @@ class Index:
         }
         rows: list[Row] = []
         for values in found:
-            row = dict(zip(keys, values, strict=False))
             if None in values:
-                row = {key: value for key, value in row.items() if value is not None}
+                row = {key: value for key, value in zip(keys, values, strict=False) if value is not None}
+            else:
+                row = dict(zip(keys, values, strict=False))
             for key in coded:
                 if type(row.get(key)) is bytes:
                     row[key] = decode(row[key])
