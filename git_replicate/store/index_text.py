@@ -48,7 +48,7 @@ _BEST = (
 )
 _EXTREMES = re.compile(rf"{_BEST}(?:\n{_BEST})*", re.ASCII)
 """The most frequent tables, which stand one after another, in one piece."""
-_read_json = json.JSONDecoder(strict=False).scan_once
+_read_json = json.JSONDecoder(strict=False).raw_decode
 _REMEMBERED = 4_096
 
 
@@ -111,7 +111,7 @@ def _section(text: str) -> Mapping[str, Any] | None:
         lines = text[start:].rstrip("\n")
         count = lines.count("\n") + 1
         if lines.count(" = ") == count:  # else a string has one in it
-            values, _ = _read_json('{"' + lines.replace(" = ", '":').replace("\n", ',"') + "}", 0)
+            values, _ = _read_json('{"' + lines.replace(" = ", '":').replace("\n", ',"') + "}")
             return values if len(values) == count else None
     for part in _PARTS.finditer(text, start):
         kind = part.lastindex
@@ -128,7 +128,7 @@ def _extremes(text: str) -> dict[str, Any]:
     """What `_EXTREMES` has matched: metric to its extremes."""
     inside = text[len("[metrics_best.") :].rstrip("\n").replace("\n\n[metrics_best.", '},"')
     inside = inside.replace(" = ", '":').replace("]\n", '":{\n').replace("\n", ',"').replace("{,", "{")
-    found: dict[str, Any] = _read_json('{"' + inside + "}}", 0)[0]
+    found: dict[str, Any] = _read_json('{"' + inside + "}}")[0]
     return found
 
 
