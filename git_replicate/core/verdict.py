@@ -192,7 +192,7 @@ def _places(tops: Collection[str]) -> re.Pattern[bytes]:
     """Any checkout's folder, or one of these, as the beginning of a path; the checkouts lie in them, so come first."""
     known = [re.escape(os.fsencode(top)) for top in sorted(tops, key=len, reverse=True) if top.strip("/")]
     inner = rb"/replicate/worktrees/[^/\s]+/tree"
-    within = rb"/[^\s\"':]{0,1000}?"
+    within = rb"/(?!/)[^\s\"':]{0,300}?"  # bounded, and no start in a row of slashes: a line can be very long
     checkouts = [top + rb"/\.git(?:" + within + rb")?" + inner for top in known]
     return re.compile(rb"(?<![\w.-])(?:" + b"|".join([*checkouts, within + inner, *known]) + rb")(?![\w.-])")
 

@@ -29,6 +29,7 @@ def log_outcome(first: bytes, second: bytes, *tops: str) -> str:
         (b"file:///home/ada/my work/x\nb", b"b\r\nfile://" + CHECKOUT + b"/x"),
         (b"PATH=/home/ada/my work:/bin", b"PATH=" + CHECKOUT + b":/bin"),
         (CHECKOUT, CHECKOUT.replace(b"tmpx1", b"other")),
+        (b"file:///srv/bob/p.git/replicate/worktrees/tmp1/tree/a.py", b"file:///home/ada/my work/a.py"),
         (b"/srv/bob/p.git/replicate/worktrees/tmp1/tree/a.py", b"/home/ada/my work/a.py"),
         (b"/home/ada/my work/mod/a", b"/home/ada/my work/.git/modules/m/replicate/worktrees/t/tree/mod/a"),
     ],
