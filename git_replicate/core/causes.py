@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from git_replicate.core.nested import flat
+from git_replicate.core.paths import unquote_path
 from git_replicate.core.record import Record
 from git_replicate.core.table import same
 from git_replicate.core.verdict import Side
@@ -19,9 +20,9 @@ from git_replicate.core.verdict import Side
 _DEFAULTS: Final = frozenset(["parsed", "api", None])
 _GIVEN: Final = frozenset(["parsed", "command", None])
 _SOURCE: Final = re.compile(
-    r"\.(py|pyx|pyi|ipynb|c|cc|cpp|cu|cuh|h|hpp|rs|go|jl|r|m|sh|java|kt|scala|lua|pl|js|ts|f90)$", re.IGNORECASE
+    r"\.(py|pyx|pyi|ipynb|c|cc|cpp|cu|cuh|h|hpp|rs|go|jl|r|m|sh|java|kt|scala|lua|pl|js|ts|f90)\Z", re.IGNORECASE
 )
-_PROSE: Final = re.compile(r"(^|/)(README|LICENSE|CHANGELOG|\.gitignore|docs/)|\.(md|rst|txt)$", re.IGNORECASE)
+_PROSE: Final = re.compile(r"(^|/)(README|LICENSE|CHANGELOG|\.gitignore|docs/)|\.(md|rst|txt)\Z", re.IGNORECASE)
 _COMPUTED_WITH: Final = {"torch": 0.5, "libraries": 0.45, "threads": 0.42, "cpu_features": 0.34}
 _HARDWARE: Final = ("cpu", "cpus", "gpu", "gpus", "driver", "memory_gib", "architecture", "machine")
 
@@ -89,8 +90,8 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             score = 0.9
         elif is_prose(file.path):
             score = 0.05
-        elif _SOURCE.search(file.path):
-            score = 0.2 if executed and file.path.endswith(".py") else 0.8
+        elif _SOURCE.search(name := _plain_name(file.path)):
+            score = 0.2 if executed and name.endswith(".py") else 0.8
         else:
             score = 0.5
         yield Cause("code", file.path, file.first[:12] or None, file.second[:12] or None, score)
@@ -106,8 +107,13 @@ def _params_may_be_of_files(first: Record, second: Record) -> bool:
 
 
 def is_prose(path: str) -> bool:
-    """Whether a file is text for people, which no program reads."""
-    return bool(_PROSE.search(path))
+    """Whether a file is text for people, which no program reads; path: as records write it."""
+    return bool(_PROSE.search(_plain_name(path)))
+
+
+def _plain_name(path: str) -> str:
+    """A path as it is on disk, so that its ending tells its kind."""
+    return unquote_path(path).decode("utf-8", "surrogateescape")
 
 
 def written_paths(record: Record) -> Iterable[str]:

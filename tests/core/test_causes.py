@@ -1,41 +1,35 @@
-"""What two records and the files between them give as causes."""
+"""How much a changed file weighs as a cause, by its name as records write it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from git_replicate.core.causes import ChangedFile, find_causes
+import pytest
+
+from git_replicate.core.causes import ChangedFile, find_causes, is_prose
 from git_replicate.core.names import ExperimentName, RunId
-from git_replicate.core.record import Record, Status
+from git_replicate.core.paths import quote_path
+from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.verdict import Side
 
-RECORD = Record(
+EMPTY = Record(
     RunId("20240102-030405-00000000"), ExperimentName("e"), Status.FINISHED, started=datetime(2024, 1, 2, tzinfo=UTC)
 )
-PARSED = {"params": {"steps": 5}, "params_null": ("lr",), "params_source": {"lr": "parsed", "steps": "parsed"}}
 
 
-def causes(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str]]:
-    files = [ChangedFile("params.toml", "a" * 40, "b" * 40)]
-    one, two = [Side(replace(RECORD, **values)) for values in (first, second)]
-    return [(cause.kind, cause.name) for cause in find_causes(one, two, files, not_code=("params.toml",))]
-
-
-def test_a_params_file_that_changed_without_any_param_is_a_cause_by_itself() -> None:
-    assert causes(PARSED, PARSED) == [("params", "params.toml")]
-
-
-def test_a_param_that_the_command_line_gave_does_not_explain_a_params_file() -> None:
-    given = {**PARSED, "params": {"steps": 9}, "params_given": ("steps",)}
-    assert causes(PARSED, given) == [("params", "steps"), ("params", "params.toml")]
-
-
-def test_a_params_file_is_not_named_beside_a_param_that_may_be_of_it() -> None:
-    one, two = ({"params": {"lr": lr}, "params_source": {"lr": "file"}} for lr in (0.5, 0.1))
-    assert causes(one, two) == [("params", "lr")]
-    over = {"params": {"lr": 0.1}, "params_source": {"lr": "parsed"}, "params_given": ("lr",)}
-    assert causes(one, over) == [("params", "lr")]
-    default = {**PARSED, "params": {"steps": 9}}
-    assert causes(PARSED, default) == [("params", "steps")]
+@pytest.mark.parametrize(
+    ("path", "executed", "score"),
+    [
+        (b"notes.md", (), 0.05), (b"x\ny.md", (), 0.05), (b"caf\xe9.rst", (), 0.05),
+        (b"train.cu", (), 0.8), (b"a\tb.cu", (), 0.8), (b'say "x".py', (), 0.8),
+        (b'say "x".py', ("train.py",), 0.2), (b"weights.bin", (), 0.5), (b"notes.md\n", (), 0.5),
+    ],
+)  # fmt: skip
+def test_the_kind_of_a_file_is_told_by_its_name_not_by_how_that_is_quoted(
+    path: bytes, executed: tuple[str, ...], score: float
+) -> None:
+    side = Side(replace(EMPTY, code=Code(executed=executed)))
+    found = find_causes(side, side, [ChangedFile(quote_path(path), "1" * 40, "2" * 40)])
+    assert [(cause.name, cause.score) for cause in found] == [(quote_path(path), score)]
+    assert is_prose(quote_path(path)) is (score == 0.05)
