@@ -43,10 +43,9 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         _reading.put(context, options, text)
         return 0
     if not rows:
-        console.say(
-            "no runs"
-            + (" match" if options.where or options.experiment else " yet: git replicate start -- python train.py")
-        )
+        if options.limit != 0:
+            yet = " match" if options.where or options.experiment else " yet: git replicate start -- python train.py"
+            console.say(f"no runs{yet}")
         return 0
     if options.format == "text":
         _reading.draw(context, options, fold_constants(run_table(rows), keep=_FRAME[:3]))

@@ -21,6 +21,7 @@ from tests.support import GitRepo
         ([], None, [f"{number:08x}" for number in range(10, 0, -1)], False),
         (["--sort", "started"], 80, ["00000001", "00000002", "00000003"], True),
         (["--where", "id like '%0a'"], 80, ["0000000a"], False),
+        (["-n", "0"], 80, [], False),
     ],
 )
 def test_a_terminal_gets_the_first_ones_unless_a_number_is_asked_for(
@@ -38,4 +39,5 @@ def test_a_terminal_gets_the_first_ones_unless_a_number_is_asked_for(
     captured = capsys.readouterr()
     runs = [line.split()[0] for line in captured.out.splitlines() if line[:1].isdigit()]
     assert runs == shown
+    assert "no runs" not in captured.err
     assert ("note: the first 3 runs; for more, say how many: git replicate log -n 100000" in captured.err) is note
