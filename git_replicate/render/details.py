@@ -101,9 +101,9 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
         if code.get(name):
             shown[name] = code[name]
     if code.get("dirty"):
-        shown["dirty"] = (
-            "uncommitted changes ran; see: git diff " + f"{code.get('base', '')[:12]} {code['snapshot'][:12]}"
-        )
+        base, snapshot = code.get("base", "")[:12], code["snapshot"][:12]
+        see = f"git diff {base} {snapshot}" if base else f"git show {snapshot}"
+        shown["dirty"] = f"uncommitted changes ran; see: {see}"
     if code.get("leaked"):
         shown["leaked"] = "code of the user's own worktree was loaded"
     if code.get("mixed"):

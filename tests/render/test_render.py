@@ -115,3 +115,13 @@ def test_runs_of_other_trackers_are_shown_with_where_they_are() -> None:
         "  tensorboard  runs/0",
     ]  # fmt: skip
     assert lines[-1] == "  tensorboard  and 1 more"
+
+
+@pytest.mark.parametrize(("base", "see"), [("1" * 40, f"git diff {'1' * 12} {'2' * 12}"), ("", f"git show {'2' * 12}")])
+def test_what_was_not_committed_is_seen_by_a_command_that_works_before_the_first_commit_too(
+    base: str, see: str
+) -> None:
+    code = {"snapshot": "2" * 40, "dirty": True, "base": base}
+    document = {"experiment": "e", "id": "i", "status": "finished", "code": code}
+    shown = describe_run(document, {}, lambda text, *styles: text)
+    assert f"  dirty     uncommitted changes ran; see: {see}\n" in shown
