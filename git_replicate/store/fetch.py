@@ -52,7 +52,7 @@ class Taken:
     """Names of those that have another history here, which stays."""
     failed: list[str] = field(default_factory=list)
     hidden: int = 0
-    """Runs with a tombstone, which stayed there."""
+    """Runs that stayed there, for their tombstones came now; those that were here are `removed`."""
     removed: Sequence[str] = ()
     restored: Sequence[str] = ()
     odd: int = 0
@@ -67,6 +67,7 @@ def fetch_runs(
     """Take the runs of these experiments (all if none is named) and all annotations."""
     taken = Taken()
     _welcome_late(repo)
+    told = removed_names(repo)
     before = dict(repo.list_refs(RUNS_PREFIX))
     wanted: set[str] = set()
     for attempt in range(_ATTEMPTS):
@@ -76,7 +77,7 @@ def fetch_runs(
             raise UserError(f"no remote, and no experiment of {transport.remote.shown}, is called {unknown[0]!r}", hint)
         united = take_annotations(repo, transport, names, listing.annotations)
         taken.removed, taken.restored, taken.odd = united.removed, united.restored, len(listing.odd)
-        runs, others = _choose(repo, listing, experiments, taken)
+        runs, others, left = _choose(repo, listing, experiments, taken)
         wanted.update(runs)
         _note_coming(repo, wanted)
         try:
@@ -88,21 +89,28 @@ def fetch_runs(
     # A tombstone may have come after its run was chosen, or not say which run it is of.
     gone = settle(repo)
     taken.removed = [*taken.removed, *(name for name in gone if RUNS_PREFIX + name in before)]
+    told.update(taken.removed)
+    taken.hidden = sum(ref.removeprefix(RUNS_PREFIX) not in told for ref in left)
     _sort(repo, wanted, before, taken, {RUNS_PREFIX + name for name in gone})
     _welcome(repo, taken)
     _note_coming(repo, ())
     return taken
 
 
-def _choose(repo: Repository, listing: Listing, experiments: Sequence[str], taken: Taken) -> tuple[list[str], set[str]]:
-    """The refs to take - what is there of these experiments, not removed, and not here yet - and those to leave."""
+def _choose(
+    repo: Repository, listing: Listing, experiments: Sequence[str], taken: Taken
+) -> tuple[list[str], set[str], set[str]]:
+    """The refs to take - of these experiments, not removed, and not here yet - those to leave, and the removed ones."""
     chosen = of_experiments(listing.runs, experiments)
     removed = {RUNS_PREFIX + name for name in removed_names(repo)}
-    taken.hidden = sum(ref in removed for ref in chosen)
     runs = {ref: oid for ref, oid in chosen.items() if ref not in removed}
     found = compare(repo, runs, dict(repo.list_refs(RUNS_PREFIX)))
     taken.parted = [ref.removeprefix(RUNS_PREFIX) for ref in found.parted]
-    return list(found.new), listing.runs.keys() - found.new.keys() - set(found.same) | listing.odd
+    return (
+        list(found.new),
+        listing.runs.keys() - found.new.keys() - set(found.same) | listing.odd,
+        chosen.keys() & removed,
+    )
 
 
 def _take(

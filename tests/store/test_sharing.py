@@ -171,13 +171,14 @@ def test_a_removed_run_stays_removed_in_every_clone(pair: tuple[GitRepo, Clone, 
     first.push()
     second.fetch()
     remove(first.repo, f"refs/experiments/{ONE}", actor=ADA)
-    assert first.fetch().hidden == 1
+    assert first.fetch().hidden == 0
     first.push()
     assert second.push().runs == 0
     assert second.runs == {TWO}
     _, (third,) = make_clones_of(hub, "third")
     taken = third.fetch()
     assert (taken.new, taken.hidden) == ([TWO], 1)
+    assert third.fetch().hidden == 0
     assert third.git.git("for-each-ref", "refs/replicate/trash") == ""
 
 
@@ -487,6 +488,7 @@ def test_a_host_that_deletes_nothing_still_gets_the_tombstone(pair: tuple[GitRep
     remove(first.repo, f"refs/experiments/{ONE}", actor=ADA)
     assert delete_there(first.repo, first.transport(), names, [ONE]).refused == {ONE: "deletion prohibited"}
     assert second.fetch(names=names).hidden == 1
+    assert second.fetch(names=names).hidden == 0
 
 
 def test_a_run_that_goes_on_while_it_is_deleted_is_deleted(
