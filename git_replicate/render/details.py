@@ -20,6 +20,7 @@ _MOST_CALLS = 6
 
 
 def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> str:
+    style = _in_one_line(style)
     lines = [style(f"run {document['experiment']}/{document['id']}", "yellow")]
     lines += _pairs(_head(document), style)
     for title in ("params", "params_unused", "metrics"):
@@ -50,6 +51,15 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
     if missing:
         lines += ["", style("not complete", "bold"), *(f"  {style(entry)}" for entry in missing)]
     return "\n".join(lines) + "\n"
+
+
+def _in_one_line(style: Style) -> Style:
+    """The style for texts that must not look like several lines of the page."""
+    return lambda text, *styles: style(_escaped(text), *styles)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\n", "\\x0a")
 
 
 def _head(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,8 +212,14 @@ def _listed(value: Any) -> Any:
 
 
 def _pairs(values: Mapping[str, Any], style: Style) -> list[str]:
+    """Names and values in two columns; a value of several lines (a comment, a script) stays in its own."""
+    values = {_escaped(name): value for name, value in values.items()}
     width = max((len(name) for name in values), default=0)
-    return [f"  {style(name.ljust(width))}  {style(human(value))}" for name, value in values.items()]
+    below = "\n" + " " * (width + 4)
+    return [
+        f"  {style(name.ljust(width))}  {below.join(map(style, human(value).split(chr(10))))}"
+        for name, value in values.items()
+    ]
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:

@@ -125,3 +125,19 @@ def test_what_was_not_committed_is_seen_by_a_command_that_works_before_the_first
     document = {"experiment": "e", "id": "i", "status": "finished", "code": code}
     shown = describe_run(document, {}, lambda text, *styles: text)
     assert f"  dirty     uncommitted changes ran; see: {see}\n" in shown
+
+
+def test_a_text_of_several_lines_looks_like_no_other_part_of_the_page() -> None:
+    document = {
+        "experiment": "e", "id": "i", "status": "finished", "command": ["python", "-c", "a = 1\nmetrics(a)"],
+        "comment": "first\n\noutputs\n  x", "params": {"text\nparams": "a\nb"}, "missing": ["one\nverdict"],
+        "outputs": {"o\nseeds": {"bytes": 1}},
+    }  # fmt: skip
+    shown = describe_run(document, {}, lambda text, *styles: text).splitlines()
+    assert [line for line in shown if line[:1].strip()] == ["run e/i", "params", "code", "outputs", "not complete"]
+    start = next(number for number, line in enumerate(shown) if line.startswith("  command"))
+    assert shown[start : start + 2] == ["  command  python -c 'a = 1", "           metrics(a)'"]
+    assert "           outputs" in shown
+    assert "  text\\x0aparams  a" in shown
+    assert "                  b" in shown
+    assert "  one\\x0averdict" in shown
