@@ -68,13 +68,11 @@ def _compare_curves(context: Context, rows: Sequence[Row]) -> None:
 
 def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
     """The runs that count, and a word on those that do not."""
-    from git_replicate.core.query import quote
+    from git_replicate.core.query import all_of, quote
 
     index = context.index
     parts = [f"experiment = {quote(options.experiment)}"] if options.experiment else []
-    if options.where is not None:
-        parts.append(f"({options.where})" if options.where.strip() else options.where)
-    where = " and ".join(parts) or None
+    where = all_of(parts, options.where)
     rows = index.select(where, sort=options.sort or ["started"], columns=(*_READ, *_asked(options, context)))
     _reading.present(context, rows)
     if not options.all:

@@ -59,14 +59,12 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
 
 def _condition(options: argparse.Namespace) -> str | None:
-    from git_replicate.core.query import quote
+    from git_replicate.core.query import all_of, quote
 
     parts = [] if options.all else ["archived is null"]
-    if options.where is not None:
-        parts.append(f"({options.where})" if options.where.strip() else options.where)
     if options.experiment:
         parts.append(f"experiment = {quote(options.experiment)}")
-    return " and ".join(parts) if parts else None
+    return all_of(parts, options.where)
 
 
 def run_table(rows: Sequence[Row]) -> Table:

@@ -83,3 +83,14 @@ def _parsed(found: re.Match[str]) -> tuple[datetime, datetime]:
         zone = datetime.strptime(found["zone"].upper(), "%z").tzinfo
         start, end = start.replace(tzinfo=zone), end.replace(tzinfo=zone)
     return start, end
+
+
+def compare(sql: str, operator: str, first: str, after: str) -> str:
+    """A time in SQL against a written one, which is a stretch: equal is within, above is after its end."""
+    if operator in ("=", "<>"):
+        within = f"({sql} >= '{first}' AND {sql} < '{after}')" if first != after else f"{sql} = '{first}'"
+        return within if operator == "=" else f"NOT ({within})"
+    if first == after:
+        return f"{sql} {operator} '{first}'"
+    sign, bound = {"<": ("<", first), "<=": ("<", after), ">": (">=", after), ">=": (">=", first)}[operator]
+    return f"{sql} {sign} '{bound}'"

@@ -45,6 +45,8 @@ _TOKEN = re.compile(
 _COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 _ARITHMETIC = frozenset("+-*/%")
+_TEXTS = frozenset(["status", "tags", "attribute", "param"])
+"""Kinds of columns that may hold texts."""
 _MATCHING = frozenset(["like", "ilike", "glob", "regexp"])
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf|infinity)", re.IGNORECASE)
 
@@ -77,12 +79,17 @@ class _Token:
     column: Column | None = None
 
 
+_NOTHING = _Token("", "")
+
+
 def compile_where(text: str, resolve: Resolve) -> str:
     """The expression as SQL; `UserError` names what cannot be read."""
     if not text.strip():
         raise UserError("--where is empty", "try: --where \"status = 'finished'\"")
     tokens = _signed(list(_tokens(text, resolve)))
     _check_brackets(tokens)
+    _check_whole(tokens)
+    _check_texts(tokens)
     pieces: list[str] = []
     position = 0
     while position < len(tokens):
@@ -91,9 +98,16 @@ def compile_where(text: str, resolve: Resolve) -> str:
     return " ".join(pieces)
 
 
+def all_of(conditions: Sequence[str], where: str | None) -> str | None:
+    """Conditions and what a person wrote as one expression; None: every run."""
+    if where is not None and not where.strip():
+        return where
+    return " and ".join([*conditions, *([f"({where})"] if where else [])]) or None
+
+
 def _tokens(text: str, resolve: Resolve) -> Iterator[_Token]:
     position, end = 0, len(text.rstrip())
-    previous = ""
+    previous, last, before_last = "", _NOTHING, _NOTHING
     while position < end:
         found = _TOKEN.match(text, position)
         if found is None:
@@ -101,12 +115,33 @@ def _tokens(text: str, resolve: Resolve) -> Iterator[_Token]:
         position = found.end()
         kind, written = str(found.lastgroup), found[str(found.lastgroup)]
         calls = text[position:].lstrip().startswith("(")
-        token = _name(written, resolve, calls=calls, typed=previous == "as") if kind == "name" else None
+        try:
+            token = _name(written, resolve, calls=calls, typed=previous == "as") if kind == "name" else None
+        except UserError as error:
+            if written.isidentifier() and _may_meet_text(before_last, last):
+                raise _unquoted(error.message, before_last, last, written) from error
+            raise
         if token is None:
             plain = written[1:-1].replace(written[0] * 2, written[0]) if kind == "text" else written
             token = _Token(kind, plain)
         previous = token.text if token.kind == "word" else ""
+        last, before_last = token, last
         yield token
+
+
+def _may_meet_text(token: _Token, operator: _Token) -> bool:
+    """Whether a text may stand behind these two."""
+    column = token.column
+    return (
+        column is not None
+        and column.kind in _TEXTS
+        and operator.kind == "operator"
+        and operator.text in ("=", "==", "!=", "<>")
+    )
+
+
+def _unquoted(message: str, token: _Token, operator: _Token, written: str) -> UserError:
+    return UserError(message, f"texts are quoted: {token.text} {operator.text} {quote(written)}")
 
 
 def _name(written: str, resolve: Resolve, *, calls: bool, typed: bool) -> _Token:
@@ -166,6 +201,34 @@ def _check_brackets(tokens: Sequence[_Token]) -> None:
             break
     if depth:
         raise UserError("--where: the brackets do not match", "every ( needs its )")
+
+
+def _check_whole(tokens: Sequence[_Token]) -> None:
+    """Both sides of every operator must be there; SQLite would only say that it stumbled."""
+    for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
+        if not _joins(token):
+            continue
+        follows = ("in", "between", *_MATCHING) if token.text == "not" else ("not", "-", "+")
+        closes = after is None or (after.kind, after.text) == ("operator", ")")
+        if closes or (after and _joins(after) and after.text not in follows):
+            raise UserError(f"--where: there is nothing after {token.text!r}", "for example: metrics.accuracy > 0.9")
+        if (before is None or (before.kind, before.text) == ("operator", "(")) and token.text not in ("not", "-", "+"):
+            raise UserError(f"--where: there is nothing before {token.text!r}", "for example: metrics.accuracy > 0.9")
+
+
+def _joins(token: _Token) -> bool:
+    """Whether something must stand behind it, and but for a sign and `not` in front of it."""
+    if token.kind == "operator":
+        return token.text in _COMPARISONS or token.text in (*_ARITHMETIC, "||")
+    return token.kind == "word" and token.text in ("and", "or", "not", "in", "is", "between", *_MATCHING)
+
+
+def _check_texts(tokens: Sequence[_Token]) -> None:
+    """A status is never held against another column: who wrote its bare name meant the text."""
+    for left, operator, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        bare = right.column is not None and right.text.isidentifier()
+        if bare and left.column and left.column.kind in ("status", "tags") and _may_meet_text(left, operator):
+            raise _unquoted(f"--where: {right.text} is a column here, not a text", left, operator, right.text)
 
 
 def _rewrite(tokens: Sequence[_Token], at: int) -> tuple[str, int]:
@@ -297,21 +360,11 @@ def _compare(column: Column, operator: str, literal: _Token) -> str:
 
 
 def _compare_time(column: Column, operator: str, literal: _Token) -> str:
-    """A time against a written one, which is a stretch: equal is within, above is after its end."""
     if literal.kind == "number":
         first = after = moments.of_milliseconds(literal.text)
     else:
         first, after = moments.stretch(literal.text)
-    sql = column.sql
-    if operator in ("=", "<>"):
-        within = (
-            f"({sql} >= {quote(first)} AND {sql} < {quote(after)})" if first != after else f"{sql} = {quote(first)}"
-        )
-        return within if operator == "=" else f"NOT ({within})"
-    if first == after:
-        return f"{sql} {operator} {quote(first)}"
-    bound = {"<": ("<", first), "<=": ("<", after), ">": (">=", after), ">=": (">=", first)}[operator]
-    return f"{sql} {bound[0]} {quote(bound[1])}"
+    return moments.compare(column.sql, operator, first, after)
 
 
 def number(text: str) -> str:

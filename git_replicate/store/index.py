@@ -8,6 +8,7 @@ another version, a full disk, a folder that cannot be written - is an error: it 
 from __future__ import annotations
 
 import difflib
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -324,4 +325,7 @@ def _has_more(columns: Columns, table: str) -> bool:
 def _refused(error: sqlite3.Error) -> UserError:
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
         return UserError("--where: the query takes too long", "choose runs by simpler conditions")
+    if found := re.fullmatch(r'near "(.*)": syntax error|incomplete input', str(error), re.DOTALL):
+        where = f"near {found[1]!r}" if found[1] and found[1] != ")" else "to its end"
+        return UserError(f"--where: cannot read it {where}", 'git replicate log --where "metrics.accuracy > 0.9"')
     return UserError(f"--where: {error}", 'git replicate log --where "metrics.accuracy > 0.9"')

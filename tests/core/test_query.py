@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from git_replicate.core.errors import UserError
-from git_replicate.core.query import Column, compile_where, parse_sort
+from git_replicate.core.query import Column, all_of, compile_where, parse_sort
 
 
 def resolve(name: str) -> Column:
@@ -84,6 +84,59 @@ def test_what_cannot_be_read_is_an_error(text: str, message: str) -> None:
         compile_where(text, resolve)
     assert message in caught.value.message
     assert caught.value.hint or message.startswith("no run")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("status = finished", "texts are quoted: status = 'finished'"),
+        ("dirty and (tags != started)", "texts are quoted: tags != 'started'"),
+        ("tags = baseline", "texts are quoted: tags = 'baseline'"),
+        ("params.opt=adam", "texts are quoted: params.opt = 'adam'"),
+        ("metrics.accuracy > best", ""),
+    ],
+)
+def test_a_text_without_quotes_is_told_how_it_is_written(text: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        compile_where(text, resolve)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("metrics.a >", "after '>'"),
+        ("(metrics.a >) and dirty", "after '>'"),
+        ("dirty and", "after 'and'"),
+        ("dirty and or dirty", "after 'and'"),
+        ("metrics.a + > 1", "after '+'"),
+        ("not", "after 'not'"),
+        ("params.opt not like", "after 'like'"),
+        ("> 0.9", "before '>'"),
+        ("(or dirty)", "before 'or'"),
+    ],
+)
+def test_half_an_expression_says_which_half_is_not_there(text: str, where: str) -> None:
+    with pytest.raises(UserError) as caught:
+        compile_where(text, resolve)
+    assert caught.value.message == f"--where: there is nothing {where}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "params.a = params.b", "started = finished", "-params.a < 0", "params.a = - params.b", "not (not dirty)",
+        "params.a - -1 > 0", "params.a is not null", "params.a not in (1)", "params.a * (1 + params.b) > 2",
+    ],
+)  # fmt: skip
+def test_whole_expressions_are_taken(text: str) -> None:
+    assert compile_where(text, resolve)
+
+
+def test_conditions_and_an_expression_are_one() -> None:
+    assert all_of(["a = 1"], "b or c") == "a = 1 and (b or c)"
+    assert all_of(["a = 1", "d"], None) == "a = 1 and d"
+    assert (all_of([], None), all_of(["a = 1"], " ")) == (None, " ")
 
 
 @pytest.mark.parametrize(
