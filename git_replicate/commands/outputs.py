@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _reading
-from git_replicate.core.errors import UserError
+from git_replicate.core.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -25,18 +25,24 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.execution.restoring import find_outputs, restore
     from git_replicate.store.store import read_run
 
+    if options.output == "":
+        raise UsageError("-o names no folder", "into this one: -o .")
     row = _reading.find(context, options.run)
     found = find_outputs(context.repository, read_run(context.repository, row["oid"]), options.path, context.config)
     if options.output is None:
         return _list(options, context, found)
+    if not found:
+        context.console.say("the run has no outputs")
+        return 0
     problems = []
+    outputs = f"{len(found)} output{'s' * (len(found) != 1)}"
     for output in found:
         problem = restore(context.repository, output, options.output, force=options.force)
         context.console.say(f"{output.path}  {problem or 'restored'}") if problem or len(found) < 50 else None
         problems += [problem] if problem else []
     if problems:
-        raise UserError(f"{len(problems)} of {len(found)} outputs are not restored", "see above for each")
-    context.console.say(f"{len(found)} outputs in {options.output}")
+        raise UserError(f"not restored: {len(problems)} of {outputs}", "see above for each")
+    context.console.say(f"restored {outputs} into {options.output}")
     return 0
 
 

@@ -47,6 +47,26 @@ def test_only_what_is_asked_for(done: GitRepo, tmp_path: Path) -> None:
     assert (wrong.returncode, "the run has no output none" in wrong.stderr) == (1, True)
 
 
+def said(repo: GitRepo, *words: str) -> tuple[int, list[str]]:
+    ended = replicate("outputs", *words, cwd=repo.top)
+    return ended.returncode, ended.stderr.splitlines()
+
+
+def test_how_many_came_back_is_said(done: GitRepo, tmp_path: Path) -> None:
+    folder = str(tmp_path / "out")
+    one = said(done, "latest", "m.pt", "-o", folder)
+    assert one == (0, ["m.pt  restored", f"restored 1 output into {folder}"])
+    assert said(done, "latest", "-o", folder)[1][-1] == f"restored 3 outputs into {folder}"
+    (tmp_path / "out" / "m.pt").write_bytes(b"mine")
+    assert "not restored: 1 of 1 output" in said(done, "latest", "m.pt", "-o", folder)[1][-2]
+
+
+def test_a_folder_without_a_name_is_an_error(done: GitRepo) -> None:
+    assert said(done, "latest", "-o", "") == (
+        2, ["git replicate: -o names no folder", "hint: into this one: -o ."],
+    )  # fmt: skip
+
+
 def test_another_file_is_only_replaced_by_force(done: GitRepo, tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(b"mine")
     refused = replicate("outputs", "latest", "m.pt", "-o", str(tmp_path), cwd=done.top)
