@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from git_replicate.core.errors import UserError
+from git_replicate.core.errors import UsageError, UserError
 from git_replicate.core.table import Table
 from git_replicate.render import FORMATS, renderer
 
@@ -24,6 +24,22 @@ STATUS_STYLES = {
 def add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = FORMATS) -> None:
     parser.add_argument("--format", choices=formats, default="text", help="how to print (default: text)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write to a file instead")
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """The name of a series, as a word or as the option that it is where runs are made."""
+    parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only runs of this experiment")
+    parser.add_argument("-e", "--experiment", dest="of", metavar="NAME", help="the same as EXPERIMENT")
+
+
+def experiment(options: argparse.Namespace) -> str | None:
+    """The series asked for in either way; `UsageError` for two."""
+    if options.experiment and options.of and options.experiment != options.of:
+        raise UsageError(
+            f"runs of {options.experiment} or of {options.of}?",
+            "one of them: --where \"experiment in ('a', 'b')\" takes several",
+        )
+    return options.experiment or options.of or None
 
 
 def add_choice(parser: argparse.ArgumentParser, *, limit: bool = True) -> None:

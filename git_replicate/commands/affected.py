@@ -25,10 +25,16 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
     found, left_out = _bugs.find(context, options, options.files, options.where, reruns=options.reruns)
     words = {True: "yes", False: "no", None: "unknown"}
+    text = options.format == "text"
+
+    def named(experiment: str, run: str) -> str:
+        return _reading.short_id(run) if text else f"{experiment}/{run}" if experiment else run
+
     lines = [
         (
-            f"{each.row['experiment']}/{each.row['id']}", each.row.get("status"), str(each.presence),
-            words[each.executed], ", ".join(each.files), each.row.get("superseded_by") or "",
+            named(each.row["experiment"], each.row["id"]), each.row.get("status"), str(each.presence),
+            words[each.executed], ", ".join(each.files), *([each.row["experiment"]] if text else []),
+            named("", each.row.get("superseded_by") or ""),
         )
         for each in found
     ]  # fmt: skip
@@ -37,7 +43,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         notices.append(f"{left_out} rerun{'s' * (left_out != 1)} left out (--reruns lists them)")
     if any(str(each.presence) == "unknown" for each in found):
         notices.append("unknown: this clone lacks what is needed to tell: git fetch --unshallow")
-    columns = ("run", "status", "contains", "executed", "files", "superseded_by")
+    columns = ("run", "status", "contains", "executed", "files", *(["experiment"] if text else []), "superseded_by")
     replaced = any(line[-1] for line in lines)
     table = Table(columns[: None if replaced else -1], tuple(line[: None if replaced else -1] for line in lines))
     _reading.draw(context, options, replace(table, notices=tuple(notices)))

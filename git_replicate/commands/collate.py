@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
 from git_replicate.core import collate
@@ -23,7 +24,7 @@ _MOST_CURVES = 2_000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("experiment", metavar="EXPERIMENT", nargs="?", help="only runs of this experiment")
+    _reading.add_experiment(parser)
     _reading.add_choice(parser)
     add("--columns", metavar="NAMES", help="these columns, separated by commas")
     add("--group-by", metavar="NAMES", help="one row a group; params: every param but the seed")
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
+    options.experiment = _reading.experiment(options)
     if bool(options.rows or options.cols) != bool(options.cell):
         raise UsageError(
             "--rows, --cols and --cell go together", "--rows params.lr --cols params.depth --cell accuracy"
@@ -48,12 +50,31 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     draws = options.format == "text"
     grouped = bool(options.group_by or options.cell)
     if rows or options.output or not draws:
+        if draws and not grouped:
+            table = _for_eyes(table, chosen=bool(options.columns))
         _reading.draw(context, options, fold_constants(table) if draws and rows and not options.columns else table)
     if grouped:
         _compare_curves(context, rows)
     for doubt in collate.doubts(rows) if grouped else ():
         context.console.say(f"note: {doubt}")
     return 0
+
+
+def _for_eyes(table: Table, *, chosen: bool) -> Table:
+    """The table with ids as short as they are typed and times by the person's clock; without times not asked for."""
+    from datetime import datetime
+
+    def shown(name: str, value: Any) -> Any:
+        if name == "id" and value:
+            return _reading.short_id(value)
+        if name in ("started", "finished") and value:
+            return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return value
+
+    kept = [i for i, name in enumerate(table.columns) if chosen or name != "started"]
+    columns = tuple(table.columns[i] for i in kept)
+    rows = tuple(tuple(shown(table.columns[i], row[i]) for i in kept) for row in table.rows)
+    return replace(table, columns=columns, rows=rows)
 
 
 def _compare_curves(context: Context, rows: Sequence[Row]) -> None:

@@ -20,7 +20,7 @@ _PAGED: Final = 1_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only runs of this experiment")
+    _reading.add_experiment(parser)
     _reading.add_choice(parser)
     parser.add_argument("-a", "--all", action="store_true", help="archived runs as well")
     _reading.add_output(parser)
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, context: Context) -> int:
     index, console = context.index, context.console
+    options.experiment = _reading.experiment(options)
     where = _condition(options)
     # What a person pages through comes at once; a table of 100,000 rows would take seconds to lay out.
     paged = options.limit is None and options.format == "text" and not options.output and console.width is not None
@@ -77,6 +78,7 @@ def run_table(rows: Sequence[Row]) -> Table:
 
 def _frame(row: Row) -> tuple[Any, ...]:
     marks = [name for name in ("mixed", "leaked", "archived") if row.get(name)]
+    marks += ["rerun"] if row.get("rerun_of") else []
     marks += ["invalid"] if row.get("invalid") else []
     status = " ".join([row["status"], *(f"({mark})" for mark in marks)])
     return (_reading.short_id(row["id"]), status, _reading.age(row.get("started")), row["experiment"])
@@ -84,6 +86,8 @@ def _frame(row: Row) -> tuple[Any, ...]:
 
 def _cell(row: Row, name: str) -> Any:
     value = row.get(name)
+    if name == "message" and row.get("rerun_of"):
+        return ": ".join(filter(None, [f"rerun of {_reading.short_id(row['rerun_of'])}", value]))
     if name == "tags" and value:
         import json
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from git_replicate.core.table import Spread, Table, human
+from git_replicate.core.table import Spread, Table, human, same
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _GAP = "  "
@@ -15,6 +15,8 @@ _NARROWEST = 11
 """Columns to which a text may be cut: the longest status still fits."""
 _HEADLINE = 4
 """Metrics shown before any param is."""
+_WHOLE = frozenset({"id", "run", "started", "finished"})
+"""Columns that are never cut: what is in them is copied."""
 Paint = Callable[[str, str, Any], str]
 """(text of a cell, its column, its value) to the same text, perhaps in colour."""
 
@@ -75,7 +77,7 @@ def _fit(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], w
         return positions
     shown: list[int] = []
     used = 0
-    for i in sorted(positions, key=lambda i: _rank(table.columns, i)):
+    for i in sorted(positions, key=lambda i: (_says_little(table, i), _rank(table.columns, i))):
         needed = _narrowest(table, columns, cells, i) + (len(_GAP) if shown else 0)
         if used + needed <= width or not shown:
             shown.append(i)
@@ -83,6 +85,14 @@ def _fit(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], w
         elif i == 0 or used + _NARROWEST > width:
             break
     return sorted(shown)
+
+
+def _says_little(table: Table, position: int) -> bool:
+    """Whether a param or metric is the same wherever there is one, and some rows have none: others come before it."""
+    if not table.columns[position].startswith(("params.", "metrics.")):
+        return False
+    values = [row[position] for row in table.rows if row[position] is not None]
+    return len(values) < len(table.rows) and all(same(value, values[0]) for value in values)
 
 
 def _rank(columns: Sequence[str], position: int) -> tuple[int, int]:
@@ -100,6 +110,8 @@ def _rank(columns: Sequence[str], position: int) -> tuple[int, int]:
 def _narrowest(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], position: int) -> int:
     """The least width of a column: a number is never cut, a text and a heading may be."""
     widest = max((_width(row[position]) for row in cells), default=0)
+    if table.columns[position] in _WHOLE:
+        return max(widest, _width(columns[position]))
     if _numeric(table.rows, position):
         return max(widest, min(_width(columns[position]), _NARROWEST))
     return min(max(widest, _width(columns[position])), _NARROWEST)

@@ -21,6 +21,8 @@ _SHOWN = 8
 _SEARCHED = 1000
 """Newest runs whose names are compared with one that nothing has."""
 _ALIKE = 0.6
+_MARKS = ("invalid", "superseded_by", "archived", "rerun_of")
+"""What a run that counts has none of; hybrids are reruns."""
 
 
 def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize: Sequence[str] = ()) -> Row:
@@ -90,10 +92,11 @@ def _nearest(index: Index, name: str) -> str:
 
 
 def _best(index: Index, metric: str, maximize: Sequence[str], minimize: Sequence[str]) -> Row:
-    """The finished run with the best value; small is good for losses, unless the configuration says otherwise."""
+    """The run with the best value, of those that count; small is good for losses, unless the configuration differs."""
     bare = metric.removeprefix("metrics.")
     smallest = smaller_is_better(bare, maximize, minimize)
-    where = f"status = 'finished' and invalid is null and metrics.`{bare}` is not null"
+    unmarked = " and ".join(f"{mark} is null" for mark in _MARKS)
+    where = f"status = 'finished' and {unmarked} and metrics.`{bare}` is not null"
     rows = index.select(where, sort=[f"metrics.`{bare}` {'asc' if smallest else 'desc'}"], limit=1)
     if not rows:
         raise UserError(f"no valid finished run has the metric {bare!r}", "git replicate collate")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from git_replicate.commands import find_command, log
+from git_replicate.commands import collate, find_command, log
 from git_replicate.commands.context import Context
 from git_replicate.commands.parser import parse_options
 from git_replicate.console import Console
@@ -41,3 +41,48 @@ def test_a_terminal_gets_the_first_ones_unless_a_number_is_asked_for(
     assert runs == shown
     assert "no runs" not in captured.err
     assert ("note: the first 3 runs; for more, say how many: git replicate log -n 100000" in captured.err) is note
+
+
+def test_a_rerun_is_marked_and_names_its_original() -> None:
+    row = {"id": "20260304-050608-00000002", "status": "finished", "experiment": "digits", "started": None}
+    original = {"rerun_of": "digits/20260304-050608-00000001", "message": "wider"}
+    table = log.run_table([row, {**row, **original}])
+    assert [line[table.columns.index("status")] for line in table.rows] == ["finished", "finished (rerun)"]
+    assert [line[table.columns.index("message")] for line in table.rows] == [None, "rerun of 00000001: wider"]
+
+
+@pytest.mark.parametrize("words", [["deep"], ["-e", "deep"], ["--experiment=deep"], ["deep", "-e", "deep"]])
+@pytest.mark.parametrize("name", ["log", "collate"])
+def test_an_experiment_is_a_word_or_an_option(
+    repo: GitRepo, capsys: pytest.CaptureFixture[str], name: str, words: list[str]
+) -> None:
+    opened = open_repository(".", backend="plumbing")
+    make_run(opened, 1)
+    make_run(opened, 2, experiment="deep")
+    module = {"log": log, "collate": collate}[name]
+    command = find_command(name)
+    assert command is not None
+    options = parse_options(command, module, [*words, "--format", "csv"])
+    assert module.execute(options, Context(Console())) == 0
+    assert [line.split(",")[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["deep", "20260304-050609-00000002"]
+    ]
+
+
+def test_no_id_is_cut_in_a_narrow_table(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = open_repository(".", backend="plumbing")
+    for number in (1, 2):
+        make_run(opened, number, params={f"a_rather_long_name_{n}": "word " * 5 + str(number) for n in range(9)})
+    monkeypatch.setattr(Console, "width", property(lambda self: 80))
+    command = find_command("collate")
+    assert command is not None
+    assert collate.execute(parse_options(command, collate, ["-a"]), Context(Console())) == 0
+    assert (
+        collate.execute(parse_options(command, collate, ["--columns", "id,started,message"]), Context(Console())) == 0
+    )
+    shown = capsys.readouterr().out
+    assert shown.count("00000001 ") == shown.count("00000002 ") == 2
+    assert "20260304-050" not in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())

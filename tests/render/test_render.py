@@ -141,3 +141,9 @@ def test_a_text_of_several_lines_looks_like_no_other_part_of_the_page() -> None:
     assert "  text\\x0aparams  a" in shown
     assert "                  b" in shown
     assert "  one\\x0averdict" in shown
+
+
+def test_a_param_that_varies_is_shown_before_one_that_some_runs_have_all_alike() -> None:
+    columns = ("run", "params.alike", "params.varies")
+    table = Table(columns, tuple((f"0000000{n}", None if n else "the same for all", n / 3) for n in range(3)))
+    assert text.render(table, width=20).splitlines()[0].split() == ["run", "varies"]

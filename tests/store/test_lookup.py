@@ -112,3 +112,10 @@ def test_before_the_first_run(repo: GitRepo) -> None:
     index = refreshed(Index.open(open_repository(str(repo.top), backend="plumbing")))
     with pytest.raises(UserError, match="latest: there are no runs yet"):
         find_run(index, "latest")
+
+
+def test_the_best_run_is_no_rerun_though_it_came_out_alike_or_better(index: Index) -> None:
+    make_run(index.repository, 4, metrics={"accuracy": 0.9}, rerun_of=f"digits/{FIRST}")
+    make_run(index.repository, 5, metrics={"accuracy": 0.95}, rerun_of=f"digits/{FIRST}", hybrid={"with": SECOND})
+    assert find_run(refreshed(index), "best:accuracy")["id"] == FIRST
+    assert find_run(index, "latest")["id"].endswith("00000005")

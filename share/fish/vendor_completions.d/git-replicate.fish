@@ -122,6 +122,7 @@ complete -f -c git-replicate -n '__git_replicate_uses sweep' -l prepare -d 'buil
 complete -f -c git-replicate -n '__git_replicate_uses sweep' -s q -l quiet -d 'say nothing but errors'
 
 complete -f -c git-replicate -n '__git_replicate_uses log' -s h -l help -d 'show this help message and exit'
+complete -f -c git-replicate -n '__git_replicate_uses log' -s e -l experiment -x -a '(__git_replicate_experiments)' -d 'the same as EXPERIMENT'
 complete -f -c git-replicate -n '__git_replicate_uses log' -l where -x -d 'only runs for which an SQL expression holds'
 complete -f -c git-replicate -n '__git_replicate_uses log' -l sort -x -d 'order by a name; -NAME: largest first'
 complete -f -c git-replicate -n '__git_replicate_uses log' -s n -l limit -x -d 'at most so many'
@@ -162,6 +163,7 @@ complete -c git-replicate -n '__git_replicate_uses env' -s o -l output -r -F -d 
 complete -f -c git-replicate -n '__git_replicate_uses env' -a '(__git_replicate_runs)'
 
 complete -f -c git-replicate -n '__git_replicate_uses collate' -s h -l help -d 'show this help message and exit'
+complete -f -c git-replicate -n '__git_replicate_uses collate' -s e -l experiment -x -a '(__git_replicate_experiments)' -d 'the same as EXPERIMENT'
 complete -f -c git-replicate -n '__git_replicate_uses collate' -l where -x -d 'only runs for which an SQL expression holds'
 complete -f -c git-replicate -n '__git_replicate_uses collate' -l sort -x -d 'order by a name; -NAME: largest first'
 complete -f -c git-replicate -n '__git_replicate_uses collate' -s n -l limit -x -d 'at most so many'
