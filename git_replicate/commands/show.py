@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
@@ -74,4 +75,4 @@ def _describe(context: Context, document: dict[str, Any], curves: dict[str, list
     from git_replicate.render.details import describe_run
 
     style = context.console.style
-    return describe_run(document, curves, style)
+    return describe_run(document, curves, style, os.path.relpath(context.repository.layout.common_dir))

@@ -34,9 +34,31 @@ def fill_command(request: Request, settings: Settings, seed: int | None, *, para
 
 
 def seed_asked_for(request: Request, settings: Settings, seeds: Seeds) -> int | None:
-    """The seed if `{seed}` means it: it was asked for by number, or the command is the configured one."""
-    asked = seeds.mode == "given" or request.command == settings.command
+    """The seed if `{seed}` means it: it was asked for, or the command is the configured one."""
+    asked = seeds.mode == "given" or request.seed == "auto" or request.command == settings.command
     return seeds.run if asked else None
+
+
+def unfilled(request: Request, seeds: Seeds, seed: int | None) -> list[str]:
+    """Lines on placeholders that look meant and stay as they are; `seed`: what `{seed}` is filled with."""
+    wanted = placeholders(template(request))
+    known = {name.replace("-", "_"): name for name, _ in request.params}
+    lines = []
+    if "seed" in wanted and seed is None and "seed" not in known and seeds.run is not None:
+        lines.append(
+            "{seed} in the command is left as it is, for no seed was asked for: --seed auto, or --no-placeholders"
+        )
+    filled = {name.replace("-", "_") for name in wanted}
+    spare = [name for name in known if name not in filled]
+    strange = [name for name in sorted(wanted - {"seed", "params_file"}) if name.replace("-", "_") not in known]
+    if strange and spare:
+        import difflib
+
+        near = [(name, found) for name in strange for found in difflib.get_close_matches(name, spare, 1)]
+        lines += [
+            f"{{{name}}} in the command is left as it is: did you mean {{{known[found]}}}?" for name, found in near
+        ]
+    return lines
 
 
 def may_run_python(command: Sequence[str]) -> bool:

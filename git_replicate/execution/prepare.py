@@ -37,6 +37,7 @@ from git_replicate.execution.command import (
     may_run_python,
     seed_asked_for,
     template,
+    unfilled,
     with_params,
     write_params,
 )
@@ -164,6 +165,8 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
         keep_history(place.repository, earlier, spool)
     if request.probe and place.settings.probe.enabled and may_run_python(captured.command):
         plan = replace(plan, doubts=captured.params.doubts)
+    for line in unfilled(request, captured.seeds, seed_asked_for(request, place.settings, captured.seeds)):
+        place.warn(line)
     for warning in captured.params.warnings:
         if warning not in plan.doubts.values():
             place.warn(warning)
@@ -286,6 +289,8 @@ def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | N
         head, branch = place.repository.head()
         name = (branch or "").removeprefix("refs/heads/")
         return None, Code(base=head or "", branch=name, missing=str(error))
+    for line in snapshot.notices:
+        place.say(line)
     for line in snapshot.warnings:
         place.warn(line)
     return snapshot, Code(

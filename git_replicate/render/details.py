@@ -17,9 +17,14 @@ _BARS = "▁▂▃▄▅▆▇█"
 _MOST_PACKAGES = 12
 _MOST_NAMES = 20
 _MOST_CALLS = 6
+_LONGEST = 100
+"""Characters of a fact about the runtime."""
 
 
-def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> str:
+def describe_run(
+    document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]], style: Style, git_dir: str = ".git"
+) -> str:
+    """`git_dir`: the common git directory as the person would name it."""
     style = _in_one_line(style)
     lines = [style(f"run {document['experiment']}/{document['id']}", "yellow")]
     lines += _pairs(_head(document), style)
@@ -38,7 +43,7 @@ def describe_run(document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapp
     if document.get("verdict"):
         lines += ["", style("verdict", "bold"), *(f"  {style(line)}" for line in describe_verdict(document["verdict"]))]
     lines += _trackers(document.get("trackers", {}), style)
-    lines += _files(document, style)
+    lines += _files(document, style, git_dir)
     lines += _environment(document.get("environment", {}), style)
     runtime = {
         name: value
@@ -161,7 +166,7 @@ def _trackers(trackers: Mapping[str, Sequence[Mapping[str, Any]]], style: Style)
     return ["", style("trackers", "bold"), *lines] if lines else []
 
 
-def _files(document: Mapping[str, Any], style: Style) -> list[str]:
+def _files(document: Mapping[str, Any], style: Style, git_dir: str) -> list[str]:
     lines: list[str] = []
     outputs = document.get("outputs", {})
     if outputs:
@@ -184,7 +189,11 @@ def _files(document: Mapping[str, Any], style: Style) -> list[str]:
             for name, stage in document["stages"].items()
         ]
     if document.get("files"):
-        names = [entry.get("moved_to", "") or entry["path"] for entry in document["files"]]
+        moved = [entry.get("moved_to", "") for entry in document["files"]]
+        names = [
+            f"{git_dir}/{place}" if place else entry["path"]
+            for place, entry in zip(moved, document["files"], strict=True)
+        ]
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         lines += ["", style("written, not kept", "bold"), f"  {style(', '.join(names[:10]))}{more}"]
     return lines
@@ -204,7 +213,9 @@ def _environment(environment: Mapping[str, Any], style: Style) -> list[str]:
 
 
 def _listed(value: Any) -> Any:
-    """A list in words, cut where it is long."""
+    """A list in words, or a text, cut where it is long."""
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[: _LONGEST - 1].rpartition(' ')[0] or value[: _LONGEST - 1]}… ({len(value)} characters)"
     if not isinstance(value, list | tuple):
         return value
     more = f" and {len(value) - _MOST_NAMES} more" if len(value) > _MOST_NAMES else ""

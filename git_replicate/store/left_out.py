@@ -36,7 +36,7 @@ _CACHE_FILES: Final = (b".pyc", b".pyo", b".pyd~")
 _HEAD_BYTES: Final = 1_000_000  # of a file, searched for secrets
 _HASH_SECONDS: Final = 5.0
 _HASH_BYTES: Final = 2_000_000_000
-_SHOWN: Final = 10
+_SHOWN: Final = 5
 _WORDS: Final[Mapping[str, str]] = {
     "written-by-run": "written by an earlier run",
     "excluded": "excluded by configuration",
@@ -269,17 +269,14 @@ def _glob(pattern: bytes) -> bytes:
 
 
 def describe(left_out: Sequence[LeftOut]) -> tuple[str, ...]:
-    """Lines for a person: what is left out and why, and the lines for `.gitignore` that make it official."""
+    """A line for a person, if any: what is left out and why, and the lines for `.gitignore` that make it official."""
     if not left_out:
         return ()
     named = [f"{entry.path} ({_why(entry)})" for entry in left_out[:_SHOWN]]
     more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-    lines = [f"left out of the snapshot: {', '.join(named)}{more}"]
+    line = f"left out of the snapshot: {', '.join(named)}{more}"
     offers = [ignore_line(unquote_path(entry.path)) for entry in left_out[:_SHOWN] if entry.reason != "excluded"]
-    if offers:
-        lines.append("to leave it out for good, add to .gitignore:")
-        lines += [f"  {offer}" for offer in offers]
-    return tuple(lines)
+    return (f"{line}; for good, in .gitignore: {', '.join(offers)}" if offers else line,)
 
 
 def _why(entry: LeftOut) -> str:

@@ -62,8 +62,10 @@ class Snapshot:
     left_out: tuple[LeftOut, ...] = ()
     filter_failed: tuple[str, ...] = ()
     submodules: tuple[Submodule, ...] = ()
+    notices: tuple[str, ...] = ()
+    """What is left out, in words."""
     warnings: tuple[str, ...] = ()
-    """Lines for a person."""
+    """Lines for a person, of what is not as it should be."""
 
 
 @frozen
@@ -82,6 +84,7 @@ class _Nested:
 
     submodules: tuple[Submodule, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     scratches: Mapping[str, str] = field(default_factory=dict)
     commits: tuple[bytes, ...] = ()
@@ -136,7 +139,8 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str) -> Snapsho
         left_out=(*left_out, *refused, *nested.left_out),
         filter_failed=tuple(quote_path(path) for path in stored.raw),
         submodules=nested.submodules,
-        warnings=(*_warnings(changes, stored, left_out), *nested.warnings),
+        notices=(*describe(left_out), *nested.notices),
+        warnings=(*_warnings(changes, stored), *nested.warnings),
     )
 
 
@@ -180,8 +184,8 @@ def _differs(repo: Repository, base: Commit | None, tree: Oid, changes: Changes)
     return expected != tree
 
 
-def _warnings(changes: Changes, stored: Stored, left_out: Sequence[LeftOut]) -> tuple[str, ...]:
-    lines = list(describe(left_out))
+def _warnings(changes: Changes, stored: Stored) -> tuple[str, ...]:
+    lines: list[str] = []
     if changes.reserved:
         lines.append(
             f"{RESERVED_FOLDER}/ is tracked, but reserved for records; it is not part of the snapshot: "
@@ -213,6 +217,7 @@ def _snapshot_nested(
     top = _top(repo.layout)
     submodules: list[Submodule] = []
     left_out: list[LeftOut] = []
+    notices: list[str] = []
     warnings: list[str] = []
     scratches: dict[str, str] = {}
     commits: list[bytes] = []
@@ -241,8 +246,9 @@ def _snapshot_nested(
             submodules.append(Submodule(name, snapshot.base or "", snapshot.commit if kept else "", snapshot.dirty))
         submodules += [replace(sub, path=_joined(path, sub.path)) for sub in snapshot.submodules]
         left_out += [replace(entry, path=_joined(path, entry.path)) for entry in snapshot.left_out]
+        notices += [f"{name}: {line}" for line in snapshot.notices]
         warnings += [f"{name}: {line}" for line in snapshot.warnings]
-    return _Nested(tuple(submodules), tuple(left_out), tuple(warnings), scratches, tuple(commits))
+    return _Nested(tuple(submodules), tuple(left_out), tuple(notices), tuple(warnings), scratches, tuple(commits))
 
 
 @contextlib.contextmanager

@@ -147,3 +147,15 @@ def test_a_param_that_varies_is_shown_before_one_that_some_runs_have_all_alike()
     columns = ("run", "params.alike", "params.varies")
     table = Table(columns, tuple((f"0000000{n}", None if n else "the same for all", n / 3) for n in range(3)))
     assert text.render(table, width=20).splitlines()[0].split() == ["run", "varies"]
+
+
+def test_long_facts_are_cut_and_what_was_moved_can_be_opened() -> None:
+    document = {
+        "experiment": "a", "id": "b", "status": "finished", "runtime": {"cpu_features": "AVX512 " * 60},
+        "files": [{"path": "m.bin", "moved_to": "replicate/files/b/m.bin"}, {"path": "kept.bin"}],
+    }  # fmt: skip
+    lines = describe_run(document, {}, lambda text, *styles: text, "../.git").splitlines()
+    assert "  ../.git/replicate/files/b/m.bin, kept.bin" in lines
+    (features,) = (line for line in lines if "cpu_features" in line)
+    assert features.endswith("AVX512… (420 characters)")
+    assert len(features) < 140
