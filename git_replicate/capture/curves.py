@@ -95,8 +95,15 @@ class Curves:
         return dict(self._last)
 
     def best(self) -> dict[str, Best]:
-        """The extremes of each metric, with the step of the first point that has them; NaN only if all are."""
-        return {metric: Best(*best) for metric, best in self._best.items()}
+        """The extremes of each metric, with the step of the first point that has them; NaN only if all are.
+
+        A metric whose every point is its last value, without a step, is not there: its last value says it all.
+        """
+        return {
+            metric: Best(*best)
+            for metric, best in self._best.items()
+            if not (best[1] is best[3] is None and best[0] == best[2] == self._last[metric])
+        }
 
     def without(self, metrics: Collection[str]) -> Curves:
         """The points of all other metrics; the very same object if that is all."""

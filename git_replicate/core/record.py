@@ -193,7 +193,9 @@ class Record:
     params_source: Mapping[str, str] = _mapping("dotted name to origin: parsed, api, file, command, requested")
     seeds: Seeds = _doc("what the random number generators started from", default=Seeds())
     metrics: Mapping[str, float | int] = _mapping("last value of each metric")
-    metrics_best: Mapping[str, Best] = _mapping("extremes of each metric's curve")
+    metrics_best: Mapping[str, Best] = _mapping(
+        "extremes of each metric's curve; where one is absent, both are the metric's last value, which has no step"
+    )
     metrics_source: Mapping[str, str] = _mapping("metric to origin: api, a tracker, tensorboard, a file, stdout")
     outputs: Mapping[str, Output] = _mapping("declared outputs by path")
     files: tuple[WrittenFile, ...] = _doc("files that the run wrote and that are not kept", default=())

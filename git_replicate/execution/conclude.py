@@ -266,7 +266,8 @@ def _after_earlier(metrics: Metrics, earlier: Curves, record: Record) -> Metrics
     for p in metrics.curves:
         united.add(p.metric, p.value, p.step, p.time)
     values = {**record.metrics, **united.last(), **metrics.values}
-    best = {**record.metrics_best, **united.best()}
+    seen = set(united.names)
+    best = {**{name: b for name, b in record.metrics_best.items() if name not in seen}, **united.best()}
     source = {**record.metrics_source, **metrics.source}
     return Metrics(
         values={name: values[name] for name in sorted(values)},

@@ -71,11 +71,16 @@ class Columns:
             cells["more"] = _json(more)
         return cells
 
-    def encode_best(self, values: object) -> str | None:
-        """A record's extremes as JSON: key of the metric to [min, min_step, max, max_step]."""
-        if not isinstance(values, dict):
-            return None
+    def encode_best(self, values: object, last: object) -> str | None:
+        """A record's extremes as JSON: key of the metric to [min, min_step, max, max_step].
+
+        The extremes of a metric that has but its last value are that.
+        """
+        values = values if isinstance(values, dict) else {}
         found: dict[str, Any] = {}
+        for name, value in last.items() if isinstance(last, dict) else ():
+            if name not in values and type(value) in _NUMBERS:
+                found[self.places["best"].get(name) or self._new("best", name)] = [value, None, value, None]
         for name, best in values.items():
             if isinstance(best, dict):
                 place = self.places["best"].get(name) or self._new("best", name)

@@ -79,8 +79,10 @@ class _Filler:
             self._queue("runs", row, STORED, _run_values(document, ref, oid, files))
             for table in TABLES:
                 cells = self._columns.encode(table, document.get(table))
-                if table == "metrics" and (best := self._columns.encode_best(document.get("metrics_best"))):
-                    cells["best"] = best
+                if table == "metrics":
+                    best = self._columns.encode_best(document.get("metrics_best"), document.get(table))
+                    if best:
+                        cells["best"] = best
                 self._queue(table, row, tuple(cells), list(cells.values()))
             self._columns.note_nulls(document.get("params_null"))
             if len(self._batches) > _FLUSH_BATCHES or row % _FLUSH_ROWS == 0:

@@ -28,7 +28,7 @@ from git_replicate.git.repository import Layout
 from git_replicate.store import index_columns
 from git_replicate.store.lock import take_turn
 
-VERSION: Final = 3 * 1_000 + FORMAT
+VERSION: Final = 4 * 1_000 + FORMAT
 LOCK_PATIENCE: Final = 60.0
 """Seconds to wait for another process that fills the index: it does what we would do."""
 QUERY_PATIENCE: Final = 60.0

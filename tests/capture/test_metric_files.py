@@ -10,6 +10,7 @@ import pytest
 
 from git_replicate.capture.curves import Curves, Point
 from git_replicate.capture.metric_files import find_metrics_files, merge_metrics, read_metrics_file
+from git_replicate.core.record import Best
 
 
 def curves_of(**values: float) -> Curves:
@@ -83,11 +84,14 @@ def test_globs_find_files_and_plain_names_stay(tmp_path: Path) -> None:
 
 
 def test_the_first_source_that_has_a_name_wins() -> None:
-    merged = merge_metrics([("a.json", curves_of(acc=1, f1=2)), ("b.json", curves_of(acc=3, auc=4))], curves_of(loss=5))
+    other = curves_of(acc=3, auc=5)
+    other.add("acc", 9)
+    other.add("auc", 4)
+    merged = merge_metrics([("a.json", curves_of(acc=1, f1=2)), ("b.json", other)], curves_of(loss=5))
     assert merged.values == {"acc": 1, "auc": 4, "f1": 2}
     assert merged.source == {"acc": "a.json", "auc": "b.json", "f1": "a.json"}
-    assert [point.metric for point in merged.curves] == ["acc", "f1", "auc"]
-    assert merged.best["auc"].max == 4
+    assert [point.metric for point in merged.curves] == ["acc", "f1", "auc", "auc"]
+    assert merged.best == {"auc": Best(4, None, 5, None)}
 
 
 def test_the_output_counts_only_if_nothing_else_does_or_if_asked() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from git_replicate.capture.curves import Curves, Point
 from git_replicate.capture.metrics import Line, OutputMetrics, parse_line
+from git_replicate.core.record import Best
 
 
 def read(*chunks: str | bytes, patterns: tuple[str, ...] = ()) -> Curves:
@@ -207,6 +208,14 @@ def test_how_the_output_is_cut_into_pieces_does_not_matter(noise: list[bytes], l
         single.feed(bytes([byte]))
     single.close()
     assert list(whole.curves()) == list(single.curves())
+
+
+def test_a_metric_that_is_one_value_has_no_extremes_besides() -> None:
+    curves = Curves()
+    for metric, value, step in [("flat", 1, None), ("flat", 1, None), ("once", 2, 7), ("lost", 3, None)]:
+        curves.add(metric, value, step)
+    curves.add("lost", math.nan)
+    assert curves.best() == {"once": Best(2, 7, 2, 7), "lost": Best(3, None, 3, None)}
 
 
 def test_curves_know_last_values_and_extremes_with_their_first_step() -> None:

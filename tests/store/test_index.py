@@ -312,6 +312,16 @@ def test_sql_of_our_own_is_held_to_the_same_tables(opened: Repository) -> None:
             index.matching(sql)
 
 
+def test_a_metric_without_extremes_has_its_last_value_for_both(opened: Repository) -> None:
+    make_run(opened, 1, metrics={"loss": 0.25, "best": 7})
+    make_run(opened, 2, metrics={"loss": 0.5}, metrics_best={"loss": Best(0.125, 3, 0.75, 1)})
+    index = refreshed(opened)
+    wanted = ("metrics_best.loss.min", "metrics_best.loss.min_step", "metrics_best.loss.max", "metrics_best.best.max")
+    rows = index.select(sort=["id"], columns=wanted)
+    assert [tuple(map(row.get, wanted)) for row in rows] == [(0.25, None, 0.25, 7), (0.125, 3, 0.75, None)]
+    assert len(index.select("metrics_best.loss.min < 0.2")) == 1
+
+
 def test_a_name_of_two_things_is_not_guessed(opened: Repository) -> None:
     make_run(opened, 1, params={"data": "x", "status": "odd", "acc": 1}, metrics={"acc": 0.5})
     index = refreshed(opened)
