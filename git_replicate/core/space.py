@@ -167,10 +167,11 @@ def _items(name: str, text: str) -> list[str]:
 
 def _split(text: str, *, nested: bool) -> list[str] | None:
     """The items; None if brackets or quotes were to be heeded and do not close."""
-    items, start, depth, quote = [], 0, 0, ""
+    items, start, depth, quote, escaped = [], 0, 0, "", False
     for place, letter in enumerate(text):
         if quote:
-            quote = "" if letter == quote and text[place - 1] != "\\" else quote
+            quote = "" if letter == quote and not escaped else quote
+            escaped = letter == "\\" and not escaped
         elif letter == "," and not depth:
             items.append(text[start:place].strip())
             start = place + 1

@@ -167,6 +167,11 @@ def values() -> st.SearchStrategy[Any]:
     return plain | st.lists(st.integers(0, 9) | st.text(max_size=3), max_size=3)
 
 
+def test_a_backslash_at_the_end_of_a_text_hides_no_quote() -> None:
+    choices = Choices(([0, "\\"], 'a\\"b'))
+    assert parse_dimension("x", describe(choices)) == choices
+
+
 @given(ranges() | st.lists(values(), min_size=1, max_size=5, unique_by=repr).map(lambda v: Choices(tuple(v))))
 def test_a_dimension_described_is_read_back(dimension: Dimension) -> None:
     found = parse_dimension("x", describe(dimension))
