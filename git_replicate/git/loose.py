@@ -75,18 +75,16 @@ class LooseObjects:
         return oid
 
     def _create(self, kind: str, path: str, packed: bytes) -> None:
-        temporary = os.path.join(os.path.dirname(path), f"tmp_obj_{os.urandom(6).hex()}")
-        try:
-            descriptor = _create_file(temporary)
+        """Write the file under another name first, which somebody's `git prune --expire=now` may take away."""
+        for left in reversed(range(_ATTEMPTS)):
             try:
-                with open(descriptor, "wb") as file:
-                    file.write(packed)
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-        except OSError as error:
-            raise _unwritable(f"write a {kind}", error) from error
+                _put(path, packed)
+                return
+            except FileNotFoundError as error:
+                if not left:
+                    raise _unwritable(f"write a {kind}", error) from error
+            except OSError as error:
+                raise _unwritable(f"write a {kind}", error) from error
 
     def flush(self, oids: Iterable[str]) -> None:
         """Flush objects under their own names; those in packs were flushed when the pack was made.
@@ -101,6 +99,19 @@ class LooseObjects:
 
     def _path(self, oid: str) -> str:
         return os.path.join(self._folder, oid[:2], oid[2:])
+
+
+def _put(path: str, packed: bytes) -> None:
+    temporary = os.path.join(os.path.dirname(path), f"tmp_obj_{os.urandom(6).hex()}")
+    descriptor = _create_file(temporary)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(packed)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
 
 
 def _create_file(path: str) -> int:

@@ -156,7 +156,10 @@ def _write_batch(repo: Repository, folder: str, marks: Mapping[str, Sequence[Oid
 
 
 def _all_there(repo: Repository, folder: str) -> bool:
-    """Whether what the last batch left is still below the ref: a writer that overwrote it blindly went past it."""
+    """Whether nobody but us has written since the last batch.
+
+    `git notes` reads the notes first and the ref last: its commit may lack the last batch though it stands on it.
+    """
     try:
         with open(os.path.join(folder, _TIP), encoding="ascii") as file:
             left = file.read()
@@ -173,7 +176,10 @@ def _all_there(repo: Repository, folder: str) -> bool:
         if commit not in found:
             found.add(commit)
             with contextlib.suppress(GitError):  # its history has been cut off
-                waiting += repo.read_commit(commit).parents
+                read = repo.read_commit(commit)
+                if read.committer.email != _WRITER[1]:
+                    return False
+                waiting += read.parents
     return False
 
 

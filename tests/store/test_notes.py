@@ -94,15 +94,19 @@ def test_sixty_four_runs_that_end_at_once_have_sixty_four_notes(repo: GitRepo) -
     repo.git("fsck", "--strict")
 
 
-def test_what_git_notes_overwrote_comes_back_with_the_next_batch(repo: GitRepo, opened: Repository) -> None:
+@pytest.mark.parametrize("stands_on", ["the notes it read", "the last batch"])
+def test_what_git_notes_overwrote_comes_back_with_the_next_batch(
+    repo: GitRepo, opened: Repository, stands_on: str
+) -> None:
     make_run(opened, 1)
     write_notes(opened)
     tree = repo.git("rev-parse", f"{NOTES}^{{tree}}")
     stale = repo.git("rev-parse", NOTES)
     make_run(opened, 2)
     write_notes(opened)
-    # What a `git notes add` does that had read the ref before.
-    overwriting = repo.git("commit-tree", "-p", stale, "-m", "Notes added by 'git notes add'", tree)
+    # What a `git notes add` does that had read the notes before, and the ref before or after.
+    parent = stale if stands_on == "the notes it read" else repo.git("rev-parse", NOTES)
+    overwriting = repo.git("commit-tree", "-p", parent, "-m", "Notes added by 'git notes add'", tree)
     repo.git("update-ref", NOTES, overwriting)
     make_run(opened, 3)
     write_notes(opened)
