@@ -52,7 +52,11 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if rows or options.output or not draws:
         if draws and not grouped:
             table = _for_eyes(table, chosen=bool(options.columns))
-        _reading.draw(context, options, fold_constants(table) if draws and rows and not options.columns else table)
+        _reading.draw(
+            context,
+            options,
+            fold_constants(table) if draws and rows and (options.group_by or not options.columns) else table,
+        )
     if grouped:
         _compare_curves(context, rows)
     for doubt in collate.doubts(rows) if grouped else ():
