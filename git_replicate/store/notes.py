@@ -156,9 +156,10 @@ def _write_batch(repo: Repository, folder: str, marks: Mapping[str, Sequence[Oid
 
 
 def _all_there(repo: Repository, folder: str) -> bool:
-    """Whether nobody but us has written since the last batch.
+    """Whether what the last batch left is still there.
 
-    `git notes` reads the notes first and the ref last: its commit may lack the last batch though it stands on it.
+    `git notes` reads the notes first and the ref last: its commit may go past the last batch, or stand on it and lack
+    what is in it. So what others wrote is compared.
     """
     try:
         with open(os.path.join(folder, _TIP), encoding="ascii") as file:
@@ -168,19 +169,22 @@ def _all_there(repo: Repository, folder: str) -> bool:
     tip = repo.read_ref(NOTES_REF)
     if not left or tip is None:
         return not left and tip is None
-    found, waiting = set[Oid](), [tip]
+    found, waiting, foreign = set[Oid](), [tip], False
     while waiting and len(found) < _SEARCHED:
         commit = waiting.pop(0)
         if commit == left:
-            return True
+            return not foreign or _noted(repo, Oid(left)) <= _noted(repo, tip)
         if commit not in found:
             found.add(commit)
             with contextlib.suppress(GitError):  # its history has been cut off
                 read = repo.read_commit(commit)
-                if read.committer.email != _WRITER[1]:
-                    return False
+                foreign = foreign or read.committer.email != _WRITER[1]
                 waiting += read.parents
     return False
+
+
+def _noted(repo: Repository, commit: Oid) -> set[Oid]:
+    return {noted for noted, _ in list_notes(repo, repo.read_commit(commit).tree)}
 
 
 def _forget_tip(folder: str) -> None:
