@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from git_replicate.commands import _reading, _running
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from git_replicate.commands.context import Context
     from git_replicate.core.causes import Cause
-    from git_replicate.core.verdict import Side
+    from git_replicate.core.verdict import Side, Verdict
     from git_replicate.execution.bisect import Proof
     from git_replicate.execution.hybrids import Hybrid
     from git_replicate.store.index import Row
@@ -68,24 +68,47 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         }
         _reading.put(context, options, json_.dump(answer))
         return 0
-    _reading.put(context, options, _describe(context, causes, moved))
+    lines = _results(context, verdict, known, options.metric)
+    lines += _describe(context, causes, moved=verdict.outcome in ("within-tolerance", "differs"))
+    _reading.put(context, options, "\n".join(lines) + "\n")
     return 0
 
 
-def _describe(context: Context, causes: Sequence[Cause], moved: dict[str, Any]) -> str:
+def _results(context: Context, verdict: Verdict, known: Collection[str], metric: str) -> list[str]:
+    """How the results of the two runs compare, as lines; metric: the only one to speak of."""
     style = context.console.style
+    if verdict.outcome == "none":
+        return [style(verdict.reason)]
+    moved = {name: entry for name, entry in verdict.metrics.items() if entry["outcome"] != "identical"}
     lines = [
         f"{style(name)}: {style(str(entry.get('original', 'absent')))} -> {style(str(entry.get('rerun', 'absent')))}"
         for name, entry in moved.items()
+        if metric in (name, "")
     ]
+    lines += [
+        f"{style(name)}: the same at the end, but parts at step {entry['first_divergence']}"
+        for name, entry in verdict.curves.items()
+        if "first_divergence" in entry and name not in moved and metric in (name, "")
+    ]
+    if not metric:
+        lines += [f"{style(path)}: {style(how)}" for path, how in verdict.outputs.items() if how != "identical"]
+    if lines or not known:
+        printed = f"; what was printed {'is the same' if verdict.log == 'identical' else verdict.log}"
+        return lines or ["there are no metrics to compare" + printed * bool(verdict.log)]
+    return [f"{style(metric)} is identical" if metric else "the metrics are identical"]
+
+
+def _describe(context: Context, causes: Sequence[Cause], *, moved: bool) -> list[str]:
+    style = context.console.style
     if not causes:
-        return "\n".join([*lines, "nothing that is recorded differs but the results" if moved else "the same"]) + "\n"
-    lines += [style("what differs, likeliest first", "bold")] if moved else ["the metrics are identical; what differs"]
+        return ["nothing that is recorded differs" + " but the results" * moved]
+    lines = [style("what differs, likeliest first", "bold")]
     width = max(len(cause.kind) for cause in causes)
     for cause in causes:
         sides = " -> ".join(map(_shown, (cause.first, cause.second)))
-        lines.append(f"  {cause.score:.2f}  {cause.kind.ljust(width)}  {style(cause.name)}  {style(sides)}")
-    return "\n".join(lines) + "\n"
+        note = f"  ({cause.note})" if cause.note else ""
+        lines.append(f"  {cause.score:.2f}  {cause.kind.ljust(width)}  {style(cause.name)}  {style(sides)}{note}")
+    return lines
 
 
 def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], first: Side, second: Side) -> int:

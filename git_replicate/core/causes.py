@@ -34,11 +34,13 @@ class ChangedFile:
     path: str
     first: str
     second: str
+    note: str = ""
+    """In words, what differs where the program is the same: comments, say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing that is not the same. kind: code, environment, data, params, seeds or hardware."""
+    """One thing that is not the same. kind: code, environment, data, params, seeds or hardware; note: more of it."""
 
     kind: str
     name: str
@@ -46,11 +48,12 @@ class Cause:
     second: Any
     score: float
     proved: bool = False
+    note: str = ""
 
     def as_document(self) -> dict[str, Any]:
         return {
             "kind": self.kind, "name": self.name, "from": _plain(self.first), "to": _plain(self.second),
-            "score": self.score, "proved": self.proved,
+            "score": self.score, "proved": self.proved, **({"note": self.note} if self.note else {}),
         }  # fmt: skip
 
 
@@ -86,7 +89,9 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             continue
         if any(file.path == path or file.path.startswith(f"{path.rstrip('/')}/") for path in declared):
             continue  # it is there as data
-        if file.path in executed:
+        if file.note:
+            score = 0.1
+        elif file.path in executed:
             score = 0.9
         elif is_prose(file.path):
             score = 0.05
@@ -94,7 +99,8 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             score = 0.2 if executed and name.endswith(".py") else 0.8
         else:
             score = 0.5
-        yield Cause("code", file.path, file.first[:12] or None, file.second[:12] or None, score)
+        sides = (file.first[:12] or None, file.second[:12] or None)
+        yield Cause("code", file.path, *sides, score, note=file.note)
 
 
 def _params_may_be_of_files(first: Record, second: Record) -> bool:

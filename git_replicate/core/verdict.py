@@ -221,7 +221,9 @@ def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
         lines.append("  nothing that is recorded differs: a clock, the network, threads or the system's randomness?")
     if causes:
         lines.append("  what differs between the two, likeliest first:")
-        lines += [f"    {cause['kind']} {cause['name']}: {cause['from']} -> {cause['to']}" for cause in causes[:8]]
+        for cause in causes[:8]:
+            note = f" ({cause['note']})" if "note" in cause else ""
+            lines.append(f"    {cause['kind']} {cause['name']}: {cause['from']} -> {cause['to']}{note}")
     return lines
 
 

@@ -16,16 +16,16 @@ from git_replicate.capture.data import CACHE_FILE
 from git_replicate.capture.documents import parse_document
 from git_replicate.capture.hashing import hash_path
 from git_replicate.capture.stat_cache import StatCache
-from git_replicate.core.causes import Cause, ChangedFile, data_hash, find_causes, written_paths
+from git_replicate.core.causes import Cause, data_hash, find_causes, written_paths
 from git_replicate.core.collate import SEED_NAMES
 from git_replicate.core.errors import UserError
 from git_replicate.core.hunks import Hunk, apply_hunks, lines_of, parse_hunks, split_hunks
 from git_replicate.core.nested import flat
-from git_replicate.core.paths import quote_path, unquote_path
+from git_replicate.core.paths import unquote_path
 from git_replicate.core.settings import Settings
 from git_replicate.core.verdict import Side
 from git_replicate.execution.changing import set_params
-from git_replicate.git.changed import changed_paths
+from git_replicate.execution.sides import changed_files
 from git_replicate.git.history import diff_blobs
 from git_replicate.git.repository import Mode, Oid, Repository
 from git_replicate.git.trees import Leaf, read_path
@@ -82,7 +82,7 @@ class Parts:
         self.second = second
         self.settings = settings
         self.trees = (Oid(first.record.code.tree), Oid(second.record.code.tree))
-        self._changed = changed_paths(repo.layout, *self.trees) if self.trees[0] != self.trees[1] else []
+        self._changed = changed_files(repo, first, second)
         causes = find_causes(first, second, [])
         self._scores = {(cause.kind, cause.name): cause.score for cause in causes}
         self.params, self.command_differs = self._params()
@@ -130,20 +130,18 @@ class Parts:
         return Leaf(mode, self.repo.write_blob(apply_hunks(first, second, chosen)))
 
     def _files(self) -> Iterator[Part]:
-        files = [ChangedFile(quote_path(os.fsencode(path)), a, b) for path, a, b in self._changed]
-        causes = find_causes(self.first, self.second, files)
+        causes = find_causes(self.first, self.second, self._changed)
         scores = {cause.name: cause.score for cause in causes if cause.kind == "code"}
         results = {path for side in (self.first, self.second) for path in written_paths(side.record)}
         declared = {*self.first.data, *self.second.data}
         for changed in self._changed:
-            raw = os.fsencode(changed.path)
-            name = quote_path(raw)
+            name, raw = changed.path, unquote_path(changed.path)
             if name in results:
                 continue
             kind = "data" if any(name == d or name.startswith(f"{d.rstrip('/')}/") for d in declared) else "code"
             a, b = (oid[:12] or None for oid in (changed.first, changed.second))
             part = Part(f"{kind}:{name}", kind, name, a, b, scores.get(name, 0.92), path=raw)
-            if changed.path in self.settings.params.files:
+            if os.fsdecode(raw) in self.settings.params.files:
                 yield from self._hunk_parts(part, "params") or [part]
             else:
                 yield part
@@ -239,7 +237,7 @@ class Parts:
                 yield Part(f"environment:variables.{name}", "environment", f"variables.{name}", *sides, fields=where)
 
     def _data(self) -> Iterator[Part]:
-        tracked = {quote_path(os.fsencode(changed.path)) for changed in self._changed}
+        tracked = {changed.path for changed in self._changed}
         layout = self.repo.layout
         with StatCache(os.path.join(layout.common_dir, CACHE_FILE)) as cache:
             for name, place, a, b in self._changed_data():

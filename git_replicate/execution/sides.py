@@ -10,6 +10,7 @@ import tomli
 
 from git_replicate.capture.curves import Curves
 from git_replicate.core.causes import Cause, ChangedFile, find_causes
+from git_replicate.core.errors import GitError
 from git_replicate.core.paths import quote_path
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import OTHER_HARDWARE, Outcome, Side, Tolerances, Verdict, compare_runs, same_hardware
@@ -18,6 +19,8 @@ from git_replicate.git.repository import Layout, Oid, Repository
 from git_replicate.store.store import read_files, read_run
 
 _CAUSES = 20
+_MOST_COMPARED = 5_000_000
+"""Bytes of programs that are parsed, a microsecond each, to tell a change of comments from one of code."""
 
 
 def read_side(repo: Repository, commit: Oid) -> Side:
@@ -42,10 +45,28 @@ def _tops(layout: Layout) -> tuple[str, ...]:
 
 def causes_between(repo: Repository, first: Side, second: Side, *, not_code: Collection[str] = ()) -> tuple[Cause, ...]:
     """Everything that differs between two runs, likeliest first."""
+    return find_causes(first, second, changed_files(repo, first, second), not_code=not_code)
+
+
+def changed_files(repo: Repository, first: Side, second: Side) -> list[ChangedFile]:
+    """The files in which the snapshots of two runs differ, with a note where the program is the same."""
+    from git_replicate.core.same_program import is_comparable, what_little_differs
+
     trees = (first.record.code.tree, second.record.code.tree)
     changed = changed_paths(repo.layout, *trees) if all(trees) and trees[0] != trees[1] else []
-    files = [ChangedFile(quote_path(path.encode("utf-8", "surrogateescape")), a, b) for path, a, b in changed]
-    return find_causes(first, second, files, not_code=not_code)
+    found = []
+    compared = 0
+    for path, a, b in changed:
+        note = ""
+        if a and b and is_comparable(path) and compared < _MOST_COMPARED:
+            try:
+                texts = [repo.read_blob(Oid(oid)) for oid in (a, b)]
+            except GitError:  # a submodule of that name, or objects that are not here
+                texts = []
+            compared += sum(map(len, texts))
+            note = what_little_differs(path, *texts) if texts else ""
+        found.append(ChangedFile(quote_path(os.fsencode(path)), a, b, note))
+    return found
 
 
 def compare_sides(first: Side, second: Side, settings: Settings, given: Tolerance | None = None) -> Verdict:

@@ -90,7 +90,7 @@ def test_a_package_installed_in_place_is_the_checkouts_and_is_built_once(repo: G
         assert (again.returncode, again.stdout.partition(": ")[2]) == (0, "identical\n"), again.stderr
         assert again.stderr.count("building the environment") == builds
     why = replicate("why", "latest~2", "latest", cwd=repo.top)
-    assert why.stdout == "the same\n"
+    assert why.stdout == "the metrics are identical\nnothing that is recorded differs\n"
     assert repo.git("status", "--porcelain", "--untracked-files=no") == "M src/mypkg.py"
 
 

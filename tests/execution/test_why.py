@@ -52,6 +52,30 @@ def test_the_changed_file_comes_first(program: GitRepo) -> None:
     assert [(cause["kind"], cause["name"]) for cause in found["causes"]] == [("code", "helper.py"), ("code", "README")]
 
 
+def test_a_file_of_which_only_comments_changed_comes_after_data_that_nobody_declared(program: GitRepo) -> None:
+    program.write("weights.csv", "1\n")
+    start(program)
+    program.write("weights.csv", "2\n")
+    program.write("train.py", TRAIN.replace("print(", "print(  # the result\n"))
+    start(program)
+    done = replicate("why", "latest~1", "latest", cwd=program.top)
+    lines = [line.split() for line in done.stdout.splitlines()[-2:]]
+    assert [(line[0], line[2]) for line in lines] == [("0.50", "weights.csv"), ("0.10", "train.py")]
+    assert done.stdout.endswith("(only comments or formatting)\n")
+    assert done.stdout.startswith("the metrics are identical\nwhat differs, likeliest first\n")
+    assert why(program)["causes"][1]["note"] == "only comments or formatting"
+
+
+def test_without_metrics_nothing_is_said_of_metrics_but_that(repo: GitRepo) -> None:
+    for number in (1, 1, 2):
+        repo.write("train.py", f"print('it is', {number})\n")
+        assert replicate("start", "--", sys.executable, "train.py", cwd=repo.top).returncode == 0
+    same = replicate("why", "latest~2", "latest~1", cwd=repo.top)
+    assert same.stdout.startswith("there are no metrics to compare; what was printed is the same\n")
+    other = replicate("why", "latest~1", "latest", cwd=repo.top)
+    assert other.stdout.startswith("there are no metrics to compare; what was printed differs\nwhat differs, ")
+
+
 def test_a_changed_param_comes_before_changed_code(program: GitRepo) -> None:
     program.write("helper.py", "K = 20.0\n")
     start(program, "0.2")
