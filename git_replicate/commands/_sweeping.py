@@ -58,6 +58,8 @@ def new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
             prepare=options.prepare,
             timeout=options.timeout,
         ),
+        # What a worker elsewhere, or a job, has for an environment is not known here.
+        repeat=options.repeat or options.engine != "local" or options.submit,
     )
     _check_search(options, sweep)
     return sweep

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from git_replicate.execution.search import Curve, Search
     from git_replicate.execution.sweep import Job, Known, Source
 
+    There = tuple[Planned, Record]
+    """A run that a sweep asks for, and the record that there is of it."""
+
 
 _ANY = 1_000_000
 """Points of a search that a person ends."""
@@ -135,7 +138,7 @@ def _choose(options: argparse.Namespace, context: Context, job: Job, known: Know
     manual = job.sweep.strategy == MANUAL
     proposer = Manual(job.sweep, records) if manual else _search(context, job, known, _ANY)[0]
     source = Chosen(proposer, Chooser(context.console, job.sweep), records)
-    return _carry_out(options, context, job, known, engine, source, (), 0, ())
+    return _carry_out(options, context, job, known, engine, source, (), 0, _there(known))
 
 
 def _new_job(options: argparse.Namespace, context: Context) -> Job:
@@ -191,39 +194,40 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
 
 def _missing(
     options: argparse.Namespace, context: Context, job: Job, known: Known | None, engine: Engine
-) -> tuple[list[Planned], list[Planned], list[Record]]:
-    """The runs still to be done, those that somebody began, and those that there are already."""
-    from git_replicate.execution.sweep import alike, key_of
+) -> tuple[list[Planned], list[Planned], list[There]]:
+    """The runs still to be done, those that somebody began, and those that there are already, here or elsewhere."""
+    from git_replicate.execution.sweep import Known, alike, key_of
     from git_replicate.execution.ticket import queued_runs
 
     plan = list(job.sweep.plan())
-    if known is None:
-        there = {} if options.repeat or options.engine != "local" else alike(context.index, job, engine, plan)
-        return [planned for planned in plan if key_of(planned) not in there], [], list(there.values())
-    ended, running = known.ended(), known.running()
-    left = [planned for planned in plan if key_of(planned) not in ended]
-    waiting = {run.record.id for run in queued_runs(context.repository)}
-    if waits := [record for record in running.values() if record.id in waiting]:
+    known = known or Known()
+    there, running = known.ended(), known.running()
+    waiting = {run.record.id for run in queued_runs(context.repository)} if running else set()
+    waits = {key for key, record in running.items() if record.id in waiting}
+    if waits:
         context.console.say(f"{len(waits)} runs wait for their jobs: git replicate status")
-    elsewhere = {key for key in known.elsewhere() if running[key] not in waits}
-    begun = [
-        planned for planned in left
-        if key_of(planned) in running and running[key_of(planned)] not in waits and key_of(planned) not in elsewhere
-    ]  # fmt: skip
+    elsewhere = known.elsewhere() - waits
     if elsewhere:
-        name = next(record.id for key, record in running.items() if key in elsewhere)
+        name = running[min(elsewhere, key=str)].id
         context.console.say(
             f"{len(elsewhere)} of its runs had begun on another machine and are left to it "
             f"(what is lost there is done here after: git replicate rm {name})"
         )
+    left = [planned for planned in plan if key_of(planned) not in there]
+    ours = running.keys() - waits - elsewhere
+    begun = [planned for planned in left if key_of(planned) in ours]
+    left = [planned for planned in left if key_of(planned) not in running]
+    if options.engine == "local":
+        say = (lambda line: None) if options.quiet else context.console.say
+        there |= alike(context.index, job, engine, left, say)
     return (
-        [planned for planned in left if key_of(planned) not in running],
+        [planned for planned in left if key_of(planned) not in there],
         begun,
-        [ended[key_of(planned)] for planned in plan if key_of(planned) in ended],
+        [(planned, there[key_of(planned)]) for planned in plan if key_of(planned) in there],
     )
 
 
-def _search(context: Context, job: Job, known: Known | None, trials: int) -> tuple[Search, list[Record]]:
+def _search(context: Context, job: Job, known: Known | None, trials: int) -> tuple[Search, list[There]]:
     """The search, from the runs that there are, and those of them that need not be done again."""
     from git_replicate.capture.curves import Curves
     from git_replicate.core.names import run_ref
@@ -235,8 +239,25 @@ def _search(context: Context, job: Job, known: Known | None, trials: int) -> tup
         text = read_curves(context.repository, run_ref(record.experiment, record.id))
         return curve_of(Curves.from_csv(text), job.sweep.objectives[0].metric)
 
-    records = known.records if known else ()
-    return Search(replace(job.sweep, trials=trials), records, read_curve), list(known.ended().values()) if known else []
+    search = Search(replace(job.sweep, trials=trials), known.records if known else (), read_curve)
+    return search, _there(known)
+
+
+def _there(known: Known | None) -> list[There]:
+    """What a sweep that goes on has done of itself."""
+    from git_replicate.core.sweep import Planned, planned_of
+
+    return [(Planned(*planned_of(record.sweep)), record) for record in known.ended().values()] if known else []
+
+
+def _there_already(records: Sequence[Record], sweep: str, *, resumed: bool) -> str:
+    """The runs that are not done again, in words."""
+    if not records:
+        return ""
+    others = sum(record.sweep.get("id") != sweep for record in records)
+    return f", {len(records)} there already" + (
+        " (again: --repeat)" if not resumed else f" ({others} of other sweeps)" if others else ""
+    )
 
 
 def _carry_out(
@@ -248,26 +269,28 @@ def _carry_out(
     source: Source,
     begun: Sequence[Planned],
     missing: int,
-    there: Sequence[Record],
+    there: Sequence[There],
 ) -> int:
     from git_replicate.commands._watching import Progress, finished_in
     from git_replicate.core.progress import Tally
-    from git_replicate.core.sweep import Planned, planned_of
+    from git_replicate.core.sweep import Planned
     from git_replicate.execution.sweep import INTERRUPTED, carry_out, prepare_once, tidy
     from git_replicate.store.notes import write_notes
 
     number = missing + len(begun)
     open_ended = options.interactive
     tally = Tally(0 if open_ended else number, next(iter(job.sweep.objectives), None))
-    for record in known.ended().values() if known else ():
-        tally.remember(*planned_of(record.sweep), record)
+    for planned, record in there:
+        tally.remember(planned.trial, planned.point, record)
     progress = Progress(context.console, context.repository, tally, quiet=options.quiet)
-    more = f", {len(there)} there already" + (" (again: --repeat)" if not known else "") if there else ""
+    before = [record for _, record in there]
+    more = _there_already(before, job.sweep.id, resumed=known is not None)
     if not number and not open_ended:
         # A new sweep of which there is no run is nowhere: what there is, is of others.
-        sweeps = [job.sweep.id] if known else finished_in(there)
-        progress.say(f"{f'sweep {job.sweep.id}: ' if known else ''}nothing to do{more}")
-        progress.compare(finished_in(there))
+        sweeps = [job.sweep.id] if known else finished_in(before)
+        best = tally.best()
+        progress.say(f"{f'sweep {job.sweep.id}: ' if known else ''}nothing to do{more}" + (f"; {best}" if best else ""))
+        progress.compare(finished_in(before))
         context.console.answer("\n".join(sweeps))
         return 0
     runs = "as many runs as you like" if open_ended else f"{number} run{'s' * (number != 1)}"
@@ -287,6 +310,6 @@ def _carry_out(
         )
     finally:
         tidy(context.writer)
-        progress.close(job.sweep.id, there, stopped=bool(stopped))
+        progress.close(job.sweep.id, before, stopped=bool(stopped))
     context.console.answer(job.sweep.id)
     return 130 if stopped == INTERRUPTED else 1 if tally.failed else 0

@@ -206,7 +206,7 @@ class Record:
     runtime: Mapping[str, Any] = _mapping("what the process really loaded; not part of the environment's identity")
     sweep: Mapping[str, Any] = _mapping(
         "the sweep the run belongs to: id, command, space, zip, strategy, strategy_seed, trials, seeds, objectives, "
-        "metric, direction, pruner, options; and the run's own trial, point, point_null"
+        "metric, direction, pruner, options, repeat; and the run's own trial, point, point_null"
     )
     verdict: Mapping[str, Any] = _mapping("how a rerun compares with its original")
     extra: Mapping[str, Any] = _mapping("fields of a newer version, kept as they are")

@@ -68,6 +68,8 @@ class Sweep:
     objectives: tuple[Objective, ...] = ()
     pruner: str = ""
     options: Options = field(default_factory=Options)
+    repeat: bool = False
+    """Whether its runs are done whatever earlier sweeps have finished."""
 
     @property
     def planned(self) -> bool:
@@ -114,6 +116,7 @@ class Sweep:
             "direction": first.direction if first else "",
             "pruner": self.pruner,
             "options": _options_document(self.options),
+            "repeat": self.repeat,
             "trial": planned.trial,
             "point": {name: value for name, value in planned.point.items() if value is not None},
             "point_null": null,
@@ -151,6 +154,7 @@ def read_sweep(record: Record) -> Sweep:
             ),
             pruner=str(table.get("pruner", "")),
             options=Options(message=record.message, **options),
+            repeat=bool(table.get("repeat", False)),
         )
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise FormatError(f"run {record.id}: its [sweep] table cannot be read ({error})") from error

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
@@ -298,13 +299,22 @@ def key_of(planned: Planned) -> tuple[int, int | None]:
     return planned.trial, planned.seed
 
 
-def alike(index: Index, job: Job, engine: Engine, plan: Sequence[Planned]) -> dict[tuple[int, int | None], Record]:
-    """Runs of earlier sweeps that are what this plan asks for, by trial and seed: all that went in is the same.
+def alike(
+    index: Index, job: Job, engine: Engine, plan: Sequence[Planned], say: Callable[[str], None]
+) -> dict[tuple[int, int | None], Record]:
+    """Runs of other sweeps that are what this plan asks for, by trial and seed: all that went in is the same.
 
     Code, command, folder, point, seed, environment and data; of a run without a seed of its own, none is asked for.
+    What somebody has called invalid, or replaced, is not there. say: told of those that only what is around them
+    makes others.
     """
-    rows = index.matching(f"runs.tree = {quote(job.code.tree)} AND runs.status = 'finished' AND runs.sweep IS NOT NULL")
-    if not rows or not plan:
+    if job.sweep.repeat or not plan:
+        return {}
+    rows = index.matching(
+        f"runs.tree = {quote(job.code.tree)} AND runs.status = 'finished' AND runs.sweep <> {quote(job.sweep.id)}"
+        " AND runs.invalid IS NULL AND runs.superseded_by IS NULL"
+    )
+    if not rows:
         return {}
     known: dict[str, tuple[Row, Record]] = {}
     for row, document in zip(rows, index.documents(rows), strict=True):
@@ -315,11 +325,18 @@ def alike(index: Index, job: Job, engine: Engine, plan: Sequence[Planned]) -> di
     if not pairs:
         return {}
     around = prepare_once(job, engine, plan[0])
-    return {
-        key: record
-        for key, (row, record) in pairs.items()
-        if (str(row.get("environment") or ""), str(row.get("data") or "")) == (around.environment, around.data)
-    }
+    unlike: Counter[str] = Counter()
+    same: dict[tuple[int, int | None], Record] = {}
+    for key, (row, record) in pairs.items():
+        if str(row.get("environment") or "") != around.environment:
+            unlike["another environment"] += 1
+        elif str(row.get("data") or "") != around.data:
+            unlike["other data, or read some that is not declared (--data)"] += 1
+        else:
+            same[key] = record
+    for what, number in unlike.items():
+        say(f"done again: {number} run{'s' * (number != 1)} of other sweeps had {what}")
+    return same
 
 
 def prepare_once(job: Job, engine: Engine, planned: Planned) -> Surroundings:

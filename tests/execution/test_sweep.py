@@ -230,6 +230,49 @@ def test_what_has_finished_before_is_not_done_again_unless_asked(program: GitRep
     assert len(records(program)) == 5
 
 
+def points(repo: GitRepo) -> list[float]:
+    return [r["params"]["lr"] for r in records(repo)]
+
+
+def remove_newest(repo: GitRepo) -> None:
+    assert replicate("rm", "latest", cwd=repo.top).returncode == 0
+
+
+def test_resuming_does_not_repeat_what_other_sweeps_have_finished(program: GitRepo) -> None:
+    first = sweep(program, "-p", "lr=1.0,2.0", "-p", "depth=1", "--", *COMMAND).stdout.strip()
+    second = sweep(program, "-p", "lr=1.0,2.0,3.0,4.0", "-p", "depth=1", "--", *COMMAND).stdout.strip()
+    assert points(program) == [1.0, 2.0, 3.0, 4.0]
+    remove_newest(program)
+    program.write("train.py", TRAIN + "# other code\n")
+    again = sweep(program, "--resume", second)
+    assert f"sweep {second}: 1 run, 3 there already (2 of other sweeps)" in again.stderr
+    assert f"sweep in ('{second}', '{first}')" in again.stderr
+    assert points(program) == [1.0, 2.0, 3.0, 4.0]
+    third = sweep(program, "-p", "lr=1.0,4.0", "-p", "depth=1", "--", *COMMAND)
+    assert third.returncode == 0
+    assert points(program) == [1.0, 2.0, 3.0, 4.0, 1.0, 4.0]  # of other code, nothing is there
+    remove_newest(program)
+    assert "1 run, 1 there already\n" in sweep(program, "--resume", third.stdout.strip()).stderr
+
+
+def test_a_sweep_that_repeats_does_so_when_it_is_resumed(program: GitRepo) -> None:
+    words = ("-p", "lr=1.0,2.0", "-p", "depth=1", "--", *COMMAND)
+    assert sweep(program, *words).returncode == 0
+    assert sweep(program, "--repeat", *words).returncode == 0
+    remove_newest(program)
+    again = sweep(program, "--resume", "latest")
+    assert "1 run, 1 there already\n" in again.stderr
+    assert points(program) == [1.0, 2.0, 1.0, 2.0]
+
+
+def test_a_run_that_was_called_invalid_is_done_again(program: GitRepo) -> None:
+    words = ("-p", "lr=1.0", "-p", "depth=1", "--", *COMMAND)
+    assert sweep(program, *words).returncode == 0
+    assert replicate("annotate", "latest", "--invalid", "a broken disk", cwd=program.top).returncode == 0
+    assert sweep(program, *words).returncode == 0
+    assert points(program) == [1.0, 1.0]
+
+
 def test_other_data_or_another_environment_is_another_run(program: GitRepo) -> None:
     program.write(".gitignore", "data\n")
     program.write("replicate.toml", '[data]\npaths = ["data"]\n[environment]\nvariables = ["THREADS"]\n')
@@ -239,9 +282,13 @@ def test_other_data_or_another_environment_is_another_run(program: GitRepo) -> N
     assert sweep(program, *words).returncode == 0
     assert len(records(program)) == 1
     program.write("data", "2")
-    assert sweep(program, *words).returncode == 0
+    other = sweep(program, *words)
+    assert (
+        "done again: 1 run of other sweeps had other data, or read some that is not declared (--data)" in other.stderr
+    )
     assert len(records(program)) == 2
-    assert sweep(program, *words, THREADS="4").returncode == 0
+    other = sweep(program, *words, THREADS="4")
+    assert "done again: 1 run of other sweeps had another environment" in other.stderr
     assert len(records(program)) == 3
 
 
