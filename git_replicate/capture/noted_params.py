@@ -36,14 +36,7 @@ def with_noted(record: Record, report: ProbeReport) -> Record:
     unused = {name: value for name, value in flatten(record.params_unused).items() if name not in requested}
     given = {*record.params_given, *requested} - {name for name in told if name not in requested}
     params = assemble_params({**known, **told}, source, unused, (), given=given & {*source})
-    return replace(
-        record,
-        params=params.values,
-        params_given=params.given,
-        params_null=params.null,
-        params_unused=params.unused,
-        params_source=params.source,
-    )
+    return replace(record, **params.fields())
 
 
 def _own(report: ProbeReport) -> tuple[dict[str, Any], set[str]]:

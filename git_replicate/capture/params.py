@@ -49,6 +49,16 @@ class Params:
     doubts: Mapping[str, str] = field(default_factory=dict)
     """Those of the warnings, by dotted name, that the program itself may still disprove by reading the request."""
 
+    def fields(self) -> Mapping[str, Any]:
+        """Fields of a record that hold these params, to make or replace one with."""
+        return {
+            "params": self.values,
+            "params_given": self.given,
+            "params_null": self.null,
+            "params_unused": self.unused,
+            "params_source": self.source,
+        }
+
 
 def parse_assignment(text: str) -> tuple[str, Any]:
     """`-p name=value` as a dotted name and a typed value; `UsageError` if it is not that."""

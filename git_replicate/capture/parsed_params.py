@@ -106,15 +106,7 @@ def with_parsed(record: Record, parsed: Parsed) -> tuple[Record, list[str]]:
     for kind, table in (("options", parsed.options), ("flags", parsed.flags)):
         kept = {name: value for name, value in sorted(table.items()) if name in source}
         runtime.update({kind: kept} if kept else {})
-    return replace(
-        record,
-        params=params.values,
-        params_given=params.given,
-        params_null=params.null,
-        params_unused=params.unused,
-        params_source=params.source,
-        runtime=runtime,
-    ), warnings
+    return replace(record, **params.fields(), runtime=runtime), warnings
 
 
 def _has_value(flat: Mapping[str, Any], name: str) -> bool:

@@ -243,11 +243,7 @@ def new_record(request: Request, place: Place, captured: Captured, run: RunId, n
         user=User(*place.config.identity()),
         process=Process(host=machine.host(), pid=os.getpid(), boot_id=machine.boot_id()),
         scheduler=machine.scheduler(os.environ),
-        params=params.values,
-        params_given=params.given,
-        params_null=params.null,
-        params_unused=params.unused,
-        params_source=params.source,
+        **params.fields(),
         seeds=captured.seeds,
         stages_run=captured.inputs.stages_run,
     )
