@@ -56,10 +56,10 @@ def code_executed(
             own = inner_path(path, origin) if origin else None
             if own is None:
                 outside.add(path)
-            elif not _ENVIRONMENT.search(own):
+            elif not _is_installed(own, origin):
                 leaked.add(own)
             continue
-        if _ENVIRONMENT.search(inner):
+        if _is_installed(inner, top):
             continue
         inside[quote_path(os.fsencode(inner))] = None
         if any(_is_later(load, since) for load in loads) and in_snapshot(inner):
@@ -67,6 +67,20 @@ def code_executed(
             if not (still and same_as_snapshot(inner)):
                 mixed.add(quote_path(os.fsencode(inner)))
     return Executed(tuple(inside)[:_MOST], tuple(sorted(outside)), tuple(sorted(mixed)), tuple(sorted(leaked)))
+
+
+def _is_installed(inner: str, top: str) -> bool:
+    """Whether a file below the top is an environment's: a package's, or a program that was installed there."""
+    return _ENVIRONMENT.search(inner) is not None or in_environment(inner, top)
+
+
+def in_environment(inner: str, top: str) -> bool:
+    """Whether a path relative to the top is a virtual or conda environment, or in one."""
+    parts = inner.split("/")
+    folders = [os.path.join(top, *parts[:n]) for n in range(1, len(parts) + 1)]
+    return any(
+        os.path.exists(os.path.join(folder, mark)) for folder in folders for mark in ("pyvenv.cfg", "conda-meta")
+    )
 
 
 def inner_path(path: str, top: str) -> str | None:

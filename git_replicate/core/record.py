@@ -112,7 +112,10 @@ class Code:
     dirty: bool = _doc("the snapshot differs from HEAD, or a submodule was dirty", default=False)
     changed_during_run: tuple[str, ...] = _doc("files of the snapshot that differed when the run ended", default=())
     mixed: bool = _doc("code was loaded after it had been changed: the run mixes two versions", default=False)
-    leaked: bool = _doc("an isolated run read code from the user's own worktree", default=False)
+    leaked: bool = _doc(
+        "an isolated run read code, or other tracked files that are not the snapshot's, from the user's own worktree",
+        default=False,
+    )
     missing: str = _doc("why the snapshot is missing or incomplete, if it is", default="")
     executed: tuple[str, ...] = _doc("files of the worktree that were run or imported", default=())
     filter_failed: tuple[str, ...] = _doc("files git's filters refused; their raw bytes are in the tree", default=())

@@ -98,7 +98,7 @@ def compare_runs(original: Side, again: Side, tolerances: Tolerances, *, ignore:
     first, second = original.record, again.record
     name = f"{first.experiment}/{first.id}"
     if second.code.leaked:
-        return Verdict(Outcome.NONE, "the run loaded code of the worktree instead of the checkout's", name)
+        return Verdict(Outcome.NONE, "the run read files of the worktree instead of the checkout's", name)
     if first.status not in (Status.FINISHED, Status.FAILED):
         return Verdict(Outcome.NONE, f"the original is {first.status}: there is no result to compare with", name)
     if second.status not in (Status.FINISHED, Status.FAILED):

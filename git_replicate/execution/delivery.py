@@ -123,7 +123,7 @@ def fault(sweep: Sweep, planned: Planned, record: Record, top: str = "") -> User
     """Why no further run of the sweep makes sense, if the run shows that; `top`: of a worktree, to find code in."""
     if record.code.leaked:
         return UserError(
-            f"run {record.id} loaded code of your own worktree instead of the snapshot's: the sweep stops",
+            f"run {record.id} read files of your own worktree instead of the snapshot's: the sweep stops",
             f"git replicate show {record.id}",
         )
     return _undelivered(sweep, planned, record) or _own_seed(sweep, planned, record, top) or _unmeasured(sweep, record)

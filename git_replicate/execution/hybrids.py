@@ -134,7 +134,7 @@ class Hybrids:
             raise KeyboardInterrupt
         if record.code.leaked:
             raise ReplicateError(
-                f"run {record.id} loaded code of your own worktree instead of the checkout's: nothing can be proved",
+                f"run {record.id} read files of your own worktree instead of the checkout's: nothing can be proved",
                 f"which files: git replicate show {record.id}",
             )
         return record

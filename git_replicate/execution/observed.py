@@ -86,9 +86,10 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
         same_as_snapshot=lambda path: path not in changed if scanned else snapshot.holds_as_it_is(plan.top, path),
     )
     warnings = []
-    if found.leaked:
-        listed = ", ".join(found.leaked[:5])
-        warnings.append(f"code of your own worktree was loaded instead of the checkout's: {listed}")
+    leaked = sorted({*found.leaked, *_read_from_worktree(seen, plan, snapshot)})
+    if leaked:
+        listed = ", ".join(leaked[:5])
+        warnings.append(f"files of your own worktree were read instead of the checkout's: {listed}")
     if found.mixed:
         listed = ", ".join(found.mixed[:5])
         warnings.append(f"loaded after it had been changed, so the run mixes two versions of the code: {listed}")
@@ -96,7 +97,7 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
         record.code,
         executed=tuple(sorted({*record.code.executed, *found.inside})),
         mixed=record.code.mixed or bool(found.mixed),
-        leaked=record.code.leaked or bool(found.leaked),
+        leaked=record.code.leaked or bool(leaked),
     )
     imported = {*record.runtime.get("imported", ()), *imported_distributions(seen.modules, plan.top)}
     runtime = {**record.runtime, "imported": sorted(imported)} if imported else record.runtime
@@ -109,6 +110,23 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
     return ObservedCode(record, extern.files, tuple(warnings), extern.notices)
 
 
+def _read_from_worktree(seen: SeenFiles, plan: Plan, snapshot: SnapshotFiles) -> list[str]:
+    """Files that a run in a checkout read from the user's worktree, where those are not what the snapshot has."""
+    if not plan.origin:
+        return []
+    found = {inner_path(path, plan.origin) for path in seen.reads if inner_path(path, plan.top) is None}
+    return [
+        path for path in found if path and snapshot.has(path) and not snapshot.holds_as_it_is(plan.origin, path)
+    ]  # fmt: skip
+
+
+def _as_in_checkout(path: str, plan: Plan) -> str:
+    """The path of a file of the worktree as that of the checkout, where the same lies there: a record names one."""
+    inner = inner_path(path, plan.origin) if plan.origin and inner_path(path, plan.top) is None else None
+    inside = os.path.join(plan.top, inner) if inner else path
+    return inside if os.path.realpath(inside) == os.path.realpath(path) else path
+
+
 def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> bytes:
     """The text of `data.toml` with what was read and not declared; the plan's own if there is nothing to add."""
     snapshot = SnapshotFiles(repo, record.code.tree)
@@ -118,9 +136,11 @@ def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) 
     known |= {os.path.realpath(path) for path in known}
     reads = []
     for read in data_read(seen, started_at(record, plan), plan.top):
-        inner = inner_path(read.path, plan.top)
-        if inner_path(read.path, common) is None if inner is None else not snapshot.has(inner):
-            reads.append(read)
+        path = _as_in_checkout(read.path, plan)
+        inner = inner_path(path, plan.top)
+        own = inner_path(path, plan.origin) if plan.origin and inner is None else inner
+        if not (own and snapshot.has(own)) and (inner is not None or inner_path(path, common) is None):
+            reads.append(replace(read, path=path))
     entries = capture_undeclared(reads, top=plan.top, common_dir=common, known=known) if reads else {}
     if not entries and not seen.unseen:
         return plan.data.encode()

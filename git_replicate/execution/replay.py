@@ -9,12 +9,14 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from git_replicate.capture.config import load_settings
 from git_replicate.capture.data import capture_data
+from git_replicate.capture.executed import in_environment
 from git_replicate.core.causes import data_hash
 from git_replicate.core.errors import UserError
 from git_replicate.core.paths import unquote_path
@@ -35,6 +37,7 @@ EnvironmentChoice = Literal["current", "recorded", "strict", "unchecked"]
 
 _NOT_FILES: Final = frozenset({"stdout", "api", "wandb", "tensorboard", "mlflow"})
 _OTHER_TRACKERS: Final = ("WANDB_RUN_ID", "WANDB_RESUME", "MLFLOW_RUN_ID")
+_LONGEST_SCRIPT: Final = 1_000_000
 _INTERPRETER: Final = re.compile(r"(python|pypy)[\d.]*$")
 
 
@@ -111,6 +114,7 @@ def furnish(
     origin = held.origin.top or ""
     site = Site(origin, held.top, directory, environ, code, nested=held.nested, written=written, lock=held.lock)
     _say_what_is_missing(site, request.command, place)
+    _say_what_leads_back(site, request.command, place)
     return site, links
 
 
@@ -139,6 +143,39 @@ def _say_what_is_missing(site: Site, command: Sequence[str], place: Place) -> No
                 f"{inner} is not in the snapshot, so not in the checkout; "
                 f'if the command reads it: replicate.toml, [isolated] link = ["{inner}"]'
             )
+
+
+def _say_what_leads_back(site: Site, command: Sequence[str], place: Place) -> None:
+    """Warn of words, and of scripts that are not Python, which name the worktree: nobody sees what is read there."""
+    for word in command:
+        file = os.path.join(site.directory, site.words([word])[0])
+        text = word if not os.path.isfile(file) else "" if file.endswith(".py") else _script_text(file)
+        if any(_leads_back(inner, site) for inner in _named_inside(text, site.origin)):
+            place.warn(
+                f"{shlex.quote(word) if text == word else word} names {site.origin}, your own worktree: what it reads "
+                "there is not the checkout's, and is noticed only in Python; name it by a relative path"
+            )
+
+
+def _script_text(file: str) -> str:
+    """The text of a script; empty for a program."""
+    try:
+        with open(file, "rb") as opened:
+            content = opened.read(_LONGEST_SCRIPT)
+    except OSError:
+        return ""
+    return "" if b"\0" in content else os.fsdecode(content)
+
+
+def _named_inside(text: str, folder: str) -> list[str]:
+    """The paths relative to a folder that a text names, after the folder's own."""
+    found = re.finditer(re.escape(folder) + r"(?![\w.-])/*([^\s\"';:,)]*)", text) if folder.strip("/") else ()
+    return [match[1] for match in found]
+
+
+def _leads_back(inner: str, site: Site) -> bool:
+    """Whether a path relative to the worktree is one that the checkout should stand for."""
+    return not (inner.startswith(".git/") or in_environment(inner, site.origin))
 
 
 def _request(record: Record, original: Side, settings: Settings, setup: Setup) -> Request:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
+from git_replicate.capture.executed import in_environment
 from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Code, Seeds
 
@@ -70,9 +71,7 @@ class Site:
     def path(self, path: str) -> str:
         """An absolute path into the worktree as that of the checkout; any other, and an environment's, as it is."""
         inner = self.inner(path)
-        if inner is None or (
-            _in_environment(self.origin, inner) and not os.path.lexists(os.path.join(self.top, inner))
-        ):
+        if inner is None or (in_environment(inner, self.origin) and not os.path.lexists(os.path.join(self.top, inner))):
             return path
         return os.path.join(self.top, inner) if inner != "." else self.top
 
@@ -85,12 +84,3 @@ class Site:
             if inner != ".." and not inner.startswith("../") and not inner.startswith(".git/"):
                 return inner
         return None
-
-
-def _in_environment(top: str, inner: str) -> bool:
-    """Whether a path below the top is in a virtual or conda environment."""
-    parts = inner.split(os.sep)
-    folders = [os.path.join(top, *parts[:n]) for n in range(1, len(parts) + 1)]
-    return any(
-        os.path.exists(os.path.join(folder, mark)) for folder in folders for mark in ("pyvenv.cfg", "conda-meta")
-    )

@@ -120,7 +120,7 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
         see = f"git diff {base} {snapshot}" if base else f"git show {snapshot}"
         shown["dirty"] = f"uncommitted changes ran; see: {see}"
     if code.get("leaked"):
-        shown["leaked"] = "code of the user's own worktree was loaded"
+        shown["leaked"] = "files of the user's own worktree were read"
     if code.get("mixed"):
         shown["mixed"] = "code was loaded after it had been changed"
     for name in ("executed", "changed_during_run", "filter_failed"):

@@ -162,3 +162,29 @@ def test_what_a_failed_run_missed_is_the_outermost_path_that_the_worktree_alone_
     assert missing_path(f"KeyError\nFile '{there}/data/set/x.bin'", site) == "data/set"
     assert missing_path(f'File "{here}/.venv/lib/m.py", line 3\nError: no set of data', site) == ""
     assert missing_path("cannot read 'data/kept' nor '../here/data' nor 'a\0b'", site) == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "warned"),
+    [
+        (("sh", "-c", "cd {top} && true"), True),
+        (("./run.sh",), True),
+        (("./own.py",), False),
+        (("sh", "-c", "{top}/.venv/bin/python -V; true"), False),
+        (("sh", "-c", "ls {top}x; true"), False),
+        (("cat", "{top}/train.py"), False),
+    ],
+)
+def test_a_script_that_names_the_worktree_is_warned_about(
+    repo: GitRepo, command: tuple[str, ...], warned: bool
+) -> None:
+    (repo.top / ".venv").mkdir()
+    (repo.top / ".venv" / "pyvenv.cfg").write_text("")
+    for name, first in (("run.sh", "#!/bin/sh"), ("own.py", f"#!{sys.executable}")):
+        repo.write(name, f"{first}\n# {repo.top}/data\n")
+        (repo.top / name).chmod(0o755)
+    repo.commit()
+    words = [word.replace("{top}", str(repo.top)) for word in command]
+    done = replicate("start", "--isolated", "--", *words, cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    assert ("your own worktree" in done.stderr) == warned

@@ -196,7 +196,7 @@ def test_what_somebody_else_recorded_is_run_only_when_confirmed(program: GitRepo
     assert replicate("rerun", "latest", "--yes", cwd=program.top).returncode == 0
 
 
-@pytest.mark.parametrize("layout", ["path", "finder"])
+@pytest.mark.parametrize("layout", ["path", "finder", "redirector", "links"])
 def test_an_editable_install_of_the_worktree_is_that_of_the_checkout(
     repo: GitRepo, tmp_path: Path, layout: str
 ) -> None:
@@ -211,16 +211,62 @@ def test_an_editable_install_of_the_worktree_is_that_of_the_checkout(
     assert "leaked" not in records(repo)[1]["code"]
 
 
-def test_code_of_the_worktree_that_is_read_all_the_same_has_no_verdict(repo: GitRepo) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "k = runpy.run_path(top + '/lib.py')['K']",
+        "k = int(open(top + '/lib.py').read()[4:])",
+        "k = len(open(top + '/words.txt').read())",
+    ],
+)
+def test_a_file_of_the_worktree_that_is_read_all_the_same_leaves_no_verdict(repo: GitRepo, line: str) -> None:
     repo.write("lib.py", "K = 1\n")
-    repo.write("train.py", f"import sys\nsys.path.insert(0, {str(repo.top)!r})\nimport lib\nprint('k:', lib.K)\n")
+    repo.write("words.txt", "a")
+    repo.write("train.py", f"import runpy\ntop = {str(repo.top)!r}\n{line}\nprint('k:', k)\n")
     repo.commit()
     start(repo, "--", sys.executable, "train.py")
+    repo.write("lib.py", "K = 2\n")
+    repo.write("words.txt", "ab")
     done = replicate("rerun", "latest", cwd=repo.top)
     assert done.returncode == 1
     record = records(repo)[1]
     assert record["code"]["leaked"] is True
     assert record["verdict"]["outcome"] == "none"
+
+
+def test_a_file_of_the_worktree_that_is_as_in_the_snapshot_may_be_read(repo: GitRepo) -> None:
+    repo.write("words.txt", "a")
+    repo.write("train.py", f"print('k:', len(open({str(repo.top / 'words.txt')!r}).read()))\n")
+    repo.commit()
+    start(repo, "--", sys.executable, "train.py")
+    assert replicate("rerun", "latest", cwd=repo.top).returncode == 0
+    assert [record.get("data", {}) for record in records(repo)] == [{}, {}]
+
+
+def test_a_path_that_the_program_adds_itself_leads_into_the_checkout(repo: GitRepo) -> None:
+    repo.write("lib/one.py", "K = 1\n")
+    repo.write(
+        "train.py", f"import sys\nsys.path.insert(0, {str(repo.top / 'lib')!r})\nimport one\nprint('k:', one.K)\n"
+    )
+    repo.commit()
+    start(repo, "--", sys.executable, "train.py")
+    repo.write("lib/one.py", "K = 2\n")
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert (done.returncode, done.stdout[-10:]) == (0, "identical\n"), done.stderr
+
+
+def test_a_program_of_an_environment_in_the_worktree_is_no_code_of_it(repo: GitRepo) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(repo.top / ".venv")], check=True)
+    repo.write(".gitignore", ".venv/\n")
+    repo.write("train.py", "print('k: 1')\n")
+    repo.commit()
+    program = repo.top / ".venv" / "bin" / "mytrain"
+    program.write_text(f"#!{repo.top}/.venv/bin/python\nimport sys\nsys.path.insert(0, '.')\nimport train\n")
+    program.chmod(0o755)
+    start(repo, "--", ".venv/bin/mytrain")
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [record["code"]["executed"] for record in records(repo)] == [["train.py"], ["train.py"]]
 
 
 def test_absolute_paths_and_python_path_lead_into_the_checkout(repo: GitRepo) -> None:
@@ -237,11 +283,26 @@ def test_absolute_paths_and_python_path_lead_into_the_checkout(repo: GitRepo) ->
 
 
 def editable_environment(folder: Path, top: Path, layout: str) -> str:
-    """A Python with an editable install of `mypkg` from `src`, as setuptools makes one; its interpreter."""
+    """A Python with an editable install of `mypkg` from `src`, as setuptools or hatchling make one; its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
     (packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
     if layout == "path":
         (packages / "__editable__.mypkg-1.pth").write_text(f"{top / 'src'}\n")
+    elif layout == "links":
+        tree = top / "build" / "__editable__.mypkg-1"
+        (tree / "mypkg").mkdir(parents=True)
+        (top / ".git" / "info" / "exclude").write_text("build/\n")
+        (tree / "mypkg" / "__init__.py").symlink_to(top / "src" / "mypkg" / "__init__.py")
+        (packages / "__editable__.mypkg-1.pth").write_text(f"{tree}\n")
+    elif layout == "redirector":
+        (packages / "_editable_impl_mypkg.pth").write_text("import _editable_impl_mypkg\n")
+        (packages / "_editable_impl_mypkg.py").write_text(
+            "import sys\nfrom importlib.util import spec_from_file_location\n"
+            "class Redirector:\n    where = {'mypkg': " + repr(str(top / "src" / "mypkg" / "__init__.py")) + "}\n"
+            "    @classmethod\n    def find_spec(cls, name, path=None, target=None):\n"
+            "        return spec_from_file_location(name, cls.where[name]) if name in cls.where else None\n"
+            "sys.meta_path.append(Redirector)\n"
+        )
     else:
         (packages / "__editable__.mypkg-1.pth").write_text("import __editable___mypkg_finder\n")
         (packages / "__editable___mypkg_finder.py").write_text(

@@ -198,11 +198,11 @@ def test_a_program_with_another_parsed_seed_stops_the_sweep_after_its_first_run(
 
 def test_code_of_the_worktree_stops_a_sweep(repo: GitRepo) -> None:
     repo.write("lib.py", "K = 1\n")
-    repo.write("train.py", f"import sys\nsys.path.insert(0, {str(repo.top)!r})\nimport lib\nprint('k:', lib.K)\n")
+    repo.write("train.py", f"import runpy\nprint('k:', runpy.run_path({str(repo.top / 'lib.py')!r})['K'])\n")
     repo.commit()
     done = sweep(repo, "-p", "x=1..5", "--", sys.executable, "train.py", "{x}")
     assert done.returncode == 1
-    assert "loaded code of your own worktree" in done.stderr
+    assert "read files of your own worktree" in done.stderr
     assert len(records(repo)) == 1
 
 
