@@ -9,6 +9,7 @@ from typing import Final
 
 from git_replicate.capture.environment.naming import normalized
 from git_replicate.capture.seen_files import LoadedCode, SeenFiles
+from git_replicate.capture.undeclared import Read
 from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
 
@@ -81,6 +82,18 @@ def in_environment(inner: str, top: str) -> bool:
     return any(
         os.path.exists(os.path.join(folder, mark)) for folder in folders for mark in ("pyvenv.cfg", "conda-meta")
     )
+
+
+def code_beside(seen: SeenFiles, *, top: str, since: float, in_snapshot: Callable[[str], bool]) -> list[Read]:
+    """Files of code in the worktree that were there before the run and that no snapshot has: compiled modules, say."""
+    found = []
+    for path, loads in sorted(seen.code.items()):
+        inner = inner_path(path, top)
+        if inner is None or _is_installed(inner, top) or in_snapshot(inner):
+            continue
+        if not any(load.mtime_ns >= since * 1e9 for load in loads):
+            found.append(Read(path, loads[0].time, loads[0].mtime_ns))
+    return found
 
 
 def inner_path(path: str, top: str) -> str | None:

@@ -63,13 +63,15 @@ def capture_undeclared(
     top: str,
     common_dir: str,
     known: Collection[str] = (),
+    code: Iterable[Read] = (),
     seconds: float = MOST_SECONDS,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, dict[str, Any]]:
     """Entries by path: relative in the worktree, else absolute; hub caches as `huggingface:kind/name`.
 
     known: paths, absolute, that are accounted for with all below them (declared data, code in the snapshot, what the
-    run itself wrote). Files that have gone since are left out. Small files are hashed first.
+    run itself wrote); code: files of code that no snapshot has, which count like data. Files that have gone since are
+    left out. Small files are hashed first.
     """
     hubs: dict[str, dict[str, Any]] = {}
     files: dict[str, Read] = {}
@@ -81,6 +83,7 @@ def capture_undeclared(
             entry["revision"] = hub[3]
         elif is_data(_seen_from(top, path)) and not _covered(path, known):
             files.setdefault(path, read)
+    files.update({read.path: read for read in code if not _covered(read.path, known)})
     found: dict[str, dict[str, Any]] = dict(hubs)
     wide = {*_above(top), *_above(os.path.expanduser("~"))}
     places = sorted(_grouped(files, wide), key=lambda path: _size(path) if path in files else 1 << 62)

@@ -6,6 +6,7 @@ same program in the worktree was seen to read it; where there is none, the progr
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ from git_replicate.store.store import read_log
 _SEARCHED: Final = 20
 _TAIL: Final = 20_000
 """Characters at the end of a log in which an error's words are looked for."""
+_NO_MODULE: Final = re.compile(
+    r"No module named '(?P<module>[\w.]+)'|cannot import name '(?P<name>\w+)' from '[\w.]+' \((?P<init>/[^)\n]*)\)"
+)
 _WORD: Final = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\":,;()\[\]<>=]+)")
 
 
@@ -43,12 +47,32 @@ def hint_at_missing(record: Record, site: Site, place: Place) -> None:
     if record.status is not Status.FAILED:
         return
     text = read_log(place.repository, run_ref(record.experiment, record.id))[-_TAIL:]
-    path = missing_path(text, site)
+    path = missing_module(text, site) or missing_path(text, site)
     if path:
         place.warn(
             f"{path} is not in the snapshot, so not in the checkout; "
             f'for runs that read it: replicate.toml, [isolated] link = ["{path}"], or --data {path}'
         )
+
+
+def missing_module(text: str, site: Site) -> str:
+    """The file, in the worktree alone, of the module that the last import error in a text is about; or ""."""
+    for found in reversed([*_NO_MODULE.finditer(text)]):
+        package, _, name = found["module"].rpartition(".") if found["module"] else ("", "", found["name"])
+        within = _inner(os.path.dirname(found["init"] or ""), ".", site) if found["init"] else ""
+        folders = [within] if within else [os.path.join(root, *package.split(".")) for root in _roots(site)]
+        for folder in folders:
+            for ending in (".py", ".so", ".*.so", ""):
+                for path in glob.glob(os.path.join(glob.escape(os.path.join(site.origin, folder)), name + ending)):
+                    inner = os.path.relpath(path, site.origin)
+                    if not inner.startswith("..") and not os.path.lexists(os.path.join(site.top, inner)):
+                        return inner
+    return ""
+
+
+def _roots(site: Site) -> list[str]:
+    """Where modules of a worktree lie, relative to the top."""
+    return list(dict.fromkeys([os.path.relpath(site.directory, site.top), ".", "src"]))
 
 
 def missing_path(text: str, site: Site) -> str:

@@ -15,7 +15,7 @@ import tomli
 import tomli_w
 
 from git_replicate.capture.environment.extern import collect_extern
-from git_replicate.capture.executed import code_executed, imported_distributions, inner_path
+from git_replicate.capture.executed import code_beside, code_executed, imported_distributions, inner_path
 from git_replicate.capture.probe_report import ProbeReport
 from git_replicate.capture.program import is_python, layers, may_start_anything
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
@@ -141,7 +141,11 @@ def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) 
         own = inner_path(path, plan.origin) if plan.origin and inner is None else inner
         if not (own and snapshot.has(own)) and (inner is not None or inner_path(path, common) is None):
             reads.append(replace(read, path=path))
-    entries = capture_undeclared(reads, top=plan.top, common_dir=common, known=known) if reads else {}
+    code = code_beside(seen, top=plan.top, since=started_at(record, plan), in_snapshot=snapshot.has)
+    code = [read for read in code if not _GENERATED.search(read.path)]
+    entries = {}
+    if reads or code:
+        entries = capture_undeclared(reads, top=plan.top, common_dir=common, known=known, code=code)
     if not entries and not seen.unseen:
         return plan.data.encode()
     document: dict[str, Any] = tomli.loads(plan.data)

@@ -16,7 +16,7 @@ import pytest
 
 from git_replicate.core.record import Code
 from git_replicate.execution.isolation import sweep_worktrees, worktree
-from git_replicate.execution.missed import missing_path
+from git_replicate.execution.missed import missing_module, missing_path
 from git_replicate.execution.site import Site
 from git_replicate.git.opening import find_layout
 from git_replicate.git.repository import Oid
@@ -188,3 +188,18 @@ def test_a_script_that_names_the_worktree_is_warned_about(
     done = replicate("start", "--isolated", "--", *words, cwd=repo.top)
     assert done.returncode == 0, done.stderr
     assert ("your own worktree" in done.stderr) == warned
+
+
+def test_a_compiled_module_that_no_commit_has_is_found_by_the_import_error(tmp_path: Path) -> None:
+    for name in ("here/src/pkg/_fast.cpython-311-x86_64-linux-gnu.so", "here/gen.py", "there/src/pkg/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    site = Site(here, there, there, {}, Code())
+    compiled = "src/pkg/_fast.cpython-311-x86_64-linux-gnu.so"
+    assert missing_module("ModuleNotFoundError: No module named 'pkg._fast'", site) == compiled
+    error = f"ImportError: cannot import name '_fast' from 'pkg' ({there}/src/pkg/__init__.py)"
+    assert missing_module(error, site) == compiled
+    assert missing_module("ModuleNotFoundError: No module named 'gen'", site) == "gen.py"
+    assert missing_module("ModuleNotFoundError: No module named 'pkg'\nKeyError: 'gen'", site) == ""
+    assert missing_module("No module named 'numpy'", site) == ""

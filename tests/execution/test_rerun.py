@@ -313,3 +313,19 @@ def editable_environment(folder: Path, top: Path, layout: str) -> str:
             "sys.meta_path.append(Finder)\n"
         )
     return str(folder / "venv" / "bin" / "python")
+
+
+def test_code_that_git_ignores_is_linked_into_the_checkout_and_said_if_it_is_other(repo: GitRepo) -> None:
+    repo.write(".gitignore", "_version.py\n")
+    repo.write("_version.py", "K = 1\n")
+    repo.write("train.py", "import _version\nprint('k:', _version.K)\n")
+    repo.commit()
+    start(repo, "--", sys.executable, "train.py")
+    assert replicate("rerun", "latest", cwd=repo.top).returncode == 0
+    isolated = replicate("start", "--isolated", "--", sys.executable, "train.py", cwd=repo.top)
+    assert (isolated.returncode, isolated.stdout) == (0, "k: 1\n")
+    repo.write("_version.py", "K = 22\n")
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert done.returncode == 3
+    assert "other than it was: _version.py is blake3:" in done.stderr
+    assert "data _version.py: blake3:" in done.stdout
