@@ -35,8 +35,10 @@ from git_replicate.git.checkout import (
     create_checkout,
     differences,
     gitlinks,
+    head_of,
+    lend,
     nested_layout,
-    stamp,
+    remove_tree,
     switch,
 )  # fmt: skip
 from git_replicate.git.opening import repository_at, state_dir
@@ -54,8 +56,6 @@ class Worktree:
     origin: Layout
     lock: int
     smudge: bool = True
-    stamp: tuple[object, ...] = ()
-    """What says that nobody has worked in it with git since it was made, or made again."""
     nested: bool = False
     """Whether submodules are in it."""
 
@@ -81,13 +81,13 @@ def worktree(origin: Layout, commit: Oid, code: Code, *, smudge: bool = True, na
     _write_owner(folder, "")
     try:
         checkout = create_checkout(origin, folder, commit, smudge=smudge)
-        found = Worktree(checkout, origin, lock, smudge, stamp(checkout))
+        found = Worktree(checkout, origin, lock, smudge)
         _submodules(found, code)
         yield found
     finally:
         if not _run_waits(origin, folder):
             settle(origin, folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         os.close(lock)
 
 
@@ -121,13 +121,13 @@ def _new_folder(root: str, name: str) -> tuple[str, int]:
 
 def reuse(held: Worktree, commit: Oid, code: Code) -> None:
     """Make a held checkout that of the next run: nothing of the last one stays."""
-    same = stamp(held.checkout) == held.stamp and str(held.stamp[0]).strip() == commit
+    same = head_of(held.checkout) == commit
     if not same:
         switch(held.checkout, commit, smudge=held.smudge)
-    clean(held.checkout)
+    clean(held.checkout, smudge=held.smudge)
     if not same or held.nested:
         _submodules(held, code)
-    held.stamp = stamp(held.checkout)
+    lend(held.checkout)
 
 
 def _submodules(held: Worktree, code: Code) -> None:
@@ -145,11 +145,11 @@ def _submodules(held: Worktree, code: Code) -> None:
             )
         held.nested = True
         folder = os.path.join(held.checkout.folder, f"nested-{number}")
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         os.mkdir(folder)
         inside = create_checkout(inner, folder, wanted, smudge=held.smudge)
         target = os.path.join(held.top, path)
-        shutil.rmtree(target, ignore_errors=True)
+        remove_tree(target)
         os.rename(inside.top, target)
 
 
@@ -249,8 +249,17 @@ def settle(origin: Layout, folder: str, keep: Iterable[str] = (), seen: Differen
             continue
         target = os.path.join(state_dir(origin), FILES_FOLDER, run, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.rename(whole, target)
+        _move(whole, target)
     _write_owner(folder, "")
+
+
+def _move(source: str, target: str) -> None:
+    """Rename a file, out of a folder that the run has made read-only too."""
+    try:
+        os.rename(source, target)
+    except PermissionError:
+        os.chmod(os.path.dirname(source), 0o700)
+        os.rename(source, target)
 
 
 def bring_back(held: Worktree, run: str) -> None:
@@ -282,7 +291,7 @@ def sweep_worktrees(origin: Layout, *, restarted: str = "") -> None:
         try:
             if not _run_waits(origin, folder):
                 settle(origin, folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
         finally:
             os.close(lock)
 

@@ -1,15 +1,19 @@
 """A commit's files in a folder of our own, in which `git` works, and which `git worktree list` does not show.
 
     <folder>/git    HEAD, index and `commondir`: what a linked worktree has, but not registered in the repository
-    <folder>/tree   the files, with a `.git` file that names the folder above
+    <folder>/lent   a copy of it, for those who work in the files with git
+    <folder>/tree   the files, with a `.git` file that names the copy
 
-No hook runs. Smudge filters are the user's own, from the user's configuration; a file that needs one is given its
-stored bytes by `git-lfs` when `smudge` is off.
+What was changed is told by our own index, so that it does not matter what a run does with git in its files: commit,
+check out, stage, or remove the `.git` file. No hook runs. Smudge filters are the user's own, from the user's
+configuration; a file that needs one is given its stored bytes by `git-lfs` when `smudge` is off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -43,11 +47,11 @@ def create_checkout(layout: Layout, folder: str, commit: Oid, *, smudge: bool = 
     os.mkdir(top)
     _write(os.path.join(own, "commondir"), layout.common_dir)
     _write(os.path.join(own, "gitdir"), os.path.join(top, ".git"))
-    _write(os.path.join(top, ".git"), f"gitdir: {own}")
     if layout.ref_format == "reftable":
         os.mkdir(os.path.join(own, "reftable"))
     checkout = Checkout(folder, replace(layout, git_dir=own, top=top, prefix=""))
     switch(checkout, commit, smudge=smudge)
+    lend(checkout)
     return checkout
 
 
@@ -63,17 +67,25 @@ def switch(checkout: Checkout, commit: Oid, *, smudge: bool = True) -> None:
     _git(checkout).run("check out the code", "read-tree", "--reset", "-u", commit, config=_WHOLE, variables=variables)
 
 
-def stamp(checkout: Checkout) -> tuple[object, ...]:
-    """What tells whether somebody has worked in the checkout with git: HEAD's text, and which file the index is."""
-    folder = checkout.layout.git_dir
-    with open(os.path.join(folder, "HEAD"), encoding="utf-8", errors="surrogateescape") as file:
-        head = file.read()
-    index = os.stat(os.path.join(folder, "index"))
-    return head, index.st_ino, index.st_size, index.st_mtime_ns
+def head_of(checkout: Checkout) -> Oid:
+    """The commit whose files they are."""
+    with open(os.path.join(checkout.layout.git_dir, "HEAD"), encoding="utf-8") as file:
+        return Oid(file.read().strip())
+
+
+def lend(checkout: Checkout) -> None:
+    """Give those who will work in the files a HEAD and an index of their own; what the last ones left of it goes."""
+    theirs, link = os.path.join(checkout.folder, "lent"), os.path.join(checkout.top, ".git")
+    remove_tree(theirs)
+    shutil.copytree(checkout.layout.git_dir, theirs)  # with the times: git trusts no file that is newer than its index
+    if os.path.lexists(link):
+        _unlink(link)
+    _write(link, f"gitdir: {theirs}")
 
 
 def _git(checkout: Checkout) -> Git:
     layout = checkout.layout
+    os.makedirs(checkout.top, exist_ok=True)  # nothing keeps a run from removing it
     return Git(
         checkout.top, git_dir=layout.git_dir, work_tree=checkout.top, index=os.path.join(layout.git_dir, "index")
     )
@@ -127,28 +139,105 @@ def differences(checkout: Checkout, *, folders: bool = False) -> Differences:
 
 
 def added_files(checkout: Checkout, seen: Differences | None = None) -> list[str]:
-    """Every file and link that is not the commit's, ignored ones too; relative to the top."""
+    """Every file and link that is not the commit's, ignored ones too; relative to the top.
+
+    What a link leads to is not among them: that is somebody else's.
+    """
     seen = seen or differences(checkout)
     paths = {path.rstrip("/") for path in (*seen.added, *seen.changed)}
-    return sorted(path for path in paths if os.path.lexists(os.path.join(checkout.top, path)))
+    own = _Own(checkout.top)
+    return sorted(path for path in paths if own.has(path))
 
 
-def clean(checkout: Checkout) -> None:
-    """Remove all that is not of the commit, and bring back what was changed; links are removed, not followed."""
-    seen = differences(checkout, folders=True)
-    for path in added_files(checkout, seen):
+class _Own:
+    """Which paths are really in a folder, and not where a link in it leads."""
+
+    def __init__(self, top: str) -> None:
+        self._top = top
+        self._folders = {"": True}
+
+    def has(self, path: str) -> bool:
+        return self._is_folder(os.path.dirname(path)) and os.path.lexists(os.path.join(self._top, path))
+
+    def _is_folder(self, path: str) -> bool:
+        if path not in self._folders:
+            whole = os.path.join(self._top, path)
+            found = self._is_folder(os.path.dirname(path)) and os.path.isdir(whole) and not os.path.islink(whole)
+            self._folders[path] = found
+        return self._folders[path]
+
+
+def clean(checkout: Checkout, *, smudge: bool = True) -> None:
+    """Remove all that is not of the commit, and bring back what was touched; links are removed, not followed.
+
+    Touched is what has other content, permissions or times than it was checked out with.
+    """
+    _open_up(checkout)
+    for path in added_files(checkout, differences(checkout, folders=True)):
         _unlink(os.path.join(checkout.top, path))
-    if seen.changed:
-        head = os.path.join(checkout.layout.git_dir, "HEAD")
-        with open(head, encoding="utf-8") as file:
-            switch(checkout, Oid(file.read().strip()))
+    touched = _touched(checkout)
+    for path in filter(os.path.lexists, touched):
+        _unlink(path)
+    if touched:
+        switch(checkout, head_of(checkout), smudge=smudge)
+
+
+def _touched(checkout: Checkout) -> list[str]:
+    """The commit's files that are gone, or that somebody has touched since they were checked out; whole paths.
+
+    By the time of their last change: the index is written after them. git compares whole seconds, and no permissions.
+    """
+    since = os.stat(os.path.join(checkout.layout.git_dir, "index")).st_mtime_ns
+    listed = os.fsdecode(_git(checkout).run("list files", "ls-files", "-z").stdout)
+    found = []
+    for path in listed.split("\0")[:-1]:
+        whole = os.path.join(checkout.top, path)
+        try:
+            status = os.lstat(whole)
+        except OSError:
+            found.append(whole)
+            continue
+        if status.st_ctime_ns > since and not stat.S_ISDIR(status.st_mode):  # a submodule's
+            found.append(whole)
+    return found
+
+
+def _open_up(checkout: Checkout) -> None:
+    """Give the commit's folders the permissions of new ones."""
+    words = ("ls-tree", "-r", "-d", "--name-only", "-z", head_of(checkout))
+    listed = os.fsdecode(_git(checkout).run("list folders", *words).stdout)  # those above others come first
+    mask = os.umask(0o022)
+    os.umask(mask)
+    there: set[str] = set()
+    for path in ["", *listed.split("\0")[:-1]]:
+        folder = os.path.join(checkout.top, path)
+        if path and os.path.dirname(path) not in there:
+            continue  # what is above it is a link, which may lead anywhere
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.lstat(folder).st_mode
+            if not stat.S_ISDIR(mode):
+                continue
+            if mode & 0o777 != 0o777 & ~mask:
+                os.chmod(folder, stat.S_IMODE(mode) & ~0o777 | 0o777 & ~mask)
+            there.add(path)
 
 
 def _unlink(path: str) -> None:
-    import shutil
-
-    status = os.lstat(path)
-    if stat.S_ISDIR(status.st_mode):
-        shutil.rmtree(path)
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        remove_tree(path)
     else:
         os.unlink(path)
+
+
+def remove_tree(folder: str) -> None:
+    """Remove a folder with all in it, what was made read-only too; what cannot be removed stays."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(folder)
+        except PermissionError:
+            os.chmod(folder, 0o700)
+            for above, names, _ in os.walk(folder):
+                for name in names:
+                    if not os.path.islink(os.path.join(above, name)):
+                        os.chmod(os.path.join(above, name), 0o700)
+            shutil.rmtree(folder, ignore_errors=True)
