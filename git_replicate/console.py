@@ -197,7 +197,7 @@ def _answer(write: Callable[[], None]) -> None:
 
 def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "replace").decode(encoding, "replace"))
+    stream.write(text if text.isascii() else text.encode(encoding, "replace").decode(encoding, "replace"))
     stream.flush()
 
 

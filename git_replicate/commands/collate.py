@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +42,11 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         raise UsageError(
             "--rows, --cols and --cell go together", "--rows params.lr --cols params.depth --cell accuracy"
         )
+    if _write_listing(options, context):
+        return 0
     rows = _choose(options, context)
     if not rows:
-        context.console.say("no runs to collate" + ("" if options.all else "; --all takes failed ones as well"))
+        _say_none(options, context)
     columns = _selections(options, context, rows)
     table = _table(options, context, rows, columns)
     draws = options.format == "text"
@@ -62,6 +64,56 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     for doubt in collate.doubts(rows) if grouped else ():
         context.console.say(f"note: {doubt}")
     return 0
+
+
+def _write_listing(options: argparse.Namespace, context: Context) -> bool:
+    """The answer for a machine that wants every run: of so many runs, none is made an object. False: it is not that."""
+    names = _names(options.columns)
+    if options.format != "csv" or options.group_by or options.cell or options.aggregate:
+        return False
+    if any(name.startswith("at(") for name in names):
+        return False
+    from git_replicate.render.csv_ import write
+
+    full = [_full(context, name) for name in names]
+    if options.all and any(row["status"] != "running" for row in _running(options, context)):
+        return False  # as what it is shown is not in the index
+    listing = context.index.listing(
+        write,
+        _where(options),
+        columns=full or (*collate.FIRST, "params", "metrics"),
+        sort=options.sort or ["started"],
+        limit=options.limit,
+        reason="NULL" if options.all else _WHY_NOT,
+    )
+    if listing is None:
+        return False
+    left = dict(listing.left_out)
+    if left.pop("running", 0):
+        for row in _running(options, context):
+            left[row["status"]] = left.get(row["status"], 0) + 1
+    _say_left_out(context, left)
+    if not listing.count:
+        _say_none(options, context)
+    _reading.put(context, options, listing.text)
+    return True
+
+
+def _running(options: argparse.Namespace, context: Context) -> list[Row]:
+    """The runs that count as running, as `_reading.present` shows them."""
+    rows = context.index.select(_where(options, "status = 'running'"), columns=("host",))
+    _reading.present(context, rows)
+    return rows
+
+
+def _say_none(options: argparse.Namespace, context: Context) -> None:
+    context.console.say("no runs to collate" + ("" if options.all else "; --all takes failed ones as well"))
+
+
+def _say_left_out(context: Context, left: Mapping[str, int]) -> None:
+    if left:
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
+        context.console.say(f"note: left out: {counts} (--all takes them)")
 
 
 def _for_eyes(table: Table, *, chosen: bool) -> Table:
@@ -93,12 +145,9 @@ def _compare_curves(context: Context, rows: Sequence[Row]) -> None:
 
 def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
     """The runs that count, and a word on those that do not."""
-    from git_replicate.core.query import all_of, quote
-
-    index = context.index
-    parts = [f"experiment = {quote(options.experiment)}"] if options.experiment else []
-    where = all_of(parts, options.where)
-    rows = index.select(where, sort=options.sort or ["started"], columns=(*_READ, *_asked(options, context)))
+    rows = context.index.select(
+        _where(options), sort=options.sort or ["started"], columns=(*_READ, *_asked(options, context))
+    )
     _reading.present(context, rows)
     if not options.all:
         kept = []
@@ -109,11 +158,16 @@ def _choose(options: argparse.Namespace, context: Context) -> list[Row]:
                 left[reason] = left.get(reason, 0) + 1
             else:
                 kept.append(row)
-        if left:
-            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
-            context.console.say(f"note: left out: {counts} (--all takes them)")
+        _say_left_out(context, left)
         rows = kept
     return rows[: options.limit] if options.limit is not None else rows
+
+
+def _where(options: argparse.Namespace, *conditions: str) -> str | None:
+    from git_replicate.core.query import all_of, quote
+
+    parts = [f"experiment = {quote(options.experiment)}"] if options.experiment else []
+    return all_of([*parts, *conditions], options.where)
 
 
 def _asked(options: argparse.Namespace, context: Context) -> list[str]:
@@ -136,6 +190,11 @@ _READ = (
 """What this command looks at, besides the columns asked for by name."""
 _MARKS = (("invalid", "invalid"), ("superseded", "superseded_by"), ("archived", "archived"), ("reruns", "rerun_of"),
           ("mixed", "mixed"), ("leaked", "leaked"))  # fmt: skip
+_WHY_NOT = " ".join([
+    "CASE WHEN runs.status <> 'finished' THEN runs.status",
+    *(f"WHEN coalesce(runs.{key}, '') <> '' THEN '{name}'" for name, key in _MARKS), "END",
+])  # fmt: skip
+"""`_why_not` as the index's own SQL."""
 
 
 def _names(text: str | None) -> list[str]:

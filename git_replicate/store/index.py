@@ -11,7 +11,7 @@ import difflib
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from git_replicate.core.errors import UserError
 from git_replicate.core.frozen import frozen
@@ -20,6 +20,7 @@ from git_replicate.core.query import Column, compile_where, parse_sort, quote_na
 from git_replicate.git.repository import Repository
 from git_replicate.store import index_fill
 from git_replicate.store.index_columns import BEST, TABLES, Columns, decode, decode_more, tag_column
+from git_replicate.store.index_listing import Field, Listing, Write, read_listing
 from git_replicate.store.index_schema import (
     ALIASES,
     ATTRIBUTES,
@@ -37,9 +38,11 @@ from git_replicate.store.index_schema import (
 )  # fmt: skip
 from git_replicate.store.index_text import read_document
 
+T = TypeVar("T")
 Row = dict[str, Any]
 """A run, flat: attributes by name, `params.*`, `metrics.*`; what is absent is not there."""
 
+_SIMPLE: Final = frozenset(["id", "oid", "started", "finished"])
 _ALWAYS: Final = ("ref", "oid", "experiment", "id", "status")
 _PREFIXES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("attributes", "attribute", "attr", "runs", "run"), "runs"),
@@ -47,6 +50,7 @@ _PREFIXES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("metrics", "metric"), "metrics"), **dict.fromkeys(("tags", "tag"), "tags"),
     "metrics_best": "best",
 }  # fmt: skip
+_SEEN = "runs.unreadable IS NULL AND runs.removed IS NULL"
 _FROM = "runs JOIN params ON params.row = runs.row JOIN metrics ON metrics.row = runs.row"
 
 
@@ -190,11 +194,53 @@ class Index:
         """
         return self._asked(lambda: self._select(where, None, sort, limit, columns), where or " ".join(sort))
 
+    def listing(
+        self,
+        write: Write,
+        where: str | None = None,
+        *,
+        columns: Sequence[str],
+        sort: Sequence[str] = ("-started",),
+        limit: int | None = None,
+        reason: str = "NULL",
+    ) -> Listing | None:
+        """The runs that an expression chooses as the text that `write` makes of their cells; None: only `select` can.
+
+        The columns come in the order given, `params` and `metrics` as all of those that any run shown has a value of.
+        reason: in the tables' own SQL, why a run is left out; NULL for one that is not.
+        """
+
+        def ask() -> Listing | None:
+            with transaction(self._db, "DEFERRED"):
+                self._columns = Columns(self._db)
+                if any(_has_more(self._columns, table) for table in TABLES):
+                    return None
+                fields = [field for name in columns for field in self._fields(name)]
+                chosen = compile_where(where, self.resolve) if where is not None else "1"
+                with only_reading(self._db), unwatched():
+                    return read_listing(
+                        self._db,
+                        fields,
+                        f"FROM {_FROM} WHERE {_SEEN} AND ({chosen})",
+                        reason=f"({reason})",
+                        order=self._ordered(sort),
+                        limit=limit,
+                        write=write,
+                    )
+
+        return self._asked(ask, where or " ".join(sort))
+
+    def _fields(self, name: str) -> Iterator[Field]:
+        for full, sql, coded in self._shown_of(name):
+            table, _, known = full.partition(".")
+            simple = self._columns.is_number(table, known) if table in TABLES else full in _SIMPLE
+            yield Field(full, sql, coded, simple, name in TABLES)
+
     def matching(self, condition: str) -> list[Row]:
         """The runs for which a condition in the tables' own SQL holds, newest first."""
         return self._asked(lambda: self._select(None, condition, ("-started",), None, None), condition)
 
-    def _asked(self, ask: Callable[[], list[Row]], text: str) -> list[Row]:
+    def _asked(self, ask: Callable[[], T], text: str) -> T:
         """The answer, from an index made again if this one turns out to be damaged."""
         try:
             return ask()
@@ -218,17 +264,18 @@ class Index:
         with transaction(self._db, "DEFERRED"):  # names and rows of one state, whoever writes meanwhile
             self._columns = Columns(self._db)
             chosen = compile_where(where, self.resolve) if where is not None else condition or "1"
-            order = [part for name in sort for part in self._order(name)]
             shown = self._shown(columns)
             more = [f"{table}.more" for table in TABLES if _has_more(self._columns, table)]
             fields = ", ".join([*(sql for _, sql, _ in shown), *more])
             query = (
-                f"SELECT {fields} FROM {_FROM} WHERE runs.unreadable IS NULL AND runs.removed IS NULL"
-                f" AND ({chosen}) ORDER BY {', '.join([*order, 'runs.id DESC'])}"
+                f"SELECT {fields} FROM {_FROM} WHERE {_SEEN} AND ({chosen}) ORDER BY {self._ordered(sort)}"
                 f" LIMIT {-1 if limit is None else max(int(limit), 0)}"
             )
             with only_reading(self._db), unwatched():
                 return self._rows(self._db.execute(query), shown, columns is None or bool(more), more)
+
+    def _ordered(self, sort: Sequence[str]) -> str:
+        return ", ".join([*(part for name in sort for part in self._order(name)), "runs.id DESC"])
 
     def _order(self, name: str) -> Iterator[str]:
         """A name to sort by as SQL: what is no number comes last, and what is absent after that, either way."""
@@ -250,17 +297,17 @@ class Index:
             *(KINDS if columns is None else ()),
             *(("params", "metrics") if columns is None else columns),
         ]
-        shown: dict[str, tuple[str, str, bool]] = {}
-        for name in names:
-            if name in TABLES:
-                places = self._columns.places[name]
-                full = [(f"{name}.{known}", place, known) for known, place in sorted(places.items()) if place[0] == "c"]
-                shown.update({k: (k, f"{name}.{place}", self._columns.coded(name, n)) for k, place, n in full})
-                continue
-            column = self.resolve(name) if name not in KINDS else attribute_column(name)
-            coded = column.kind == "flag" or bool(column.raw)  # numbers only, or texts only, are never blobs
-            shown[column.name] = (column.name, column.raw or column.sql, coded)
-        return list(shown.values())
+        return list({shown[0]: shown for name in names for shown in self._shown_of(name)}.values())
+
+    def _shown_of(self, name: str) -> Iterator[tuple[str, str, bool]]:
+        if name in TABLES:
+            for known, place in sorted(self._columns.places[name].items()):
+                if place[0] == "c":
+                    yield f"{name}.{known}", f"{name}.{place}", self._columns.coded(name, known)
+            return
+        column = self.resolve(name) if name not in KINDS else attribute_column(name)
+        mixed = column.kind in ("param", "metric") and bool(column.raw)  # numbers only, or texts only, are no blobs
+        yield column.name, column.raw or column.sql, mixed or column.kind == "flag"
 
     def _rows(
         self,

@@ -124,6 +124,10 @@ class Columns:
         """Whether a column may hold a blob, to be decoded."""
         return bool(self.kinds[table][name] & _CODED)
 
+    def is_number(self, table: str, name: str) -> bool:
+        """Whether a column holds numbers, SQL's own, wherever it holds anything."""
+        return not self.kinds[table][name] & ~NUMBER
+
 
 BEST: Final = ("min", "min_step", "max", "max_step")
 

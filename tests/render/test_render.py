@@ -31,6 +31,24 @@ def test_csv_comes_back_as_it_was(rows: list[tuple[str, float, int | None]]) -> 
         assert cells[2] == ("" if whole is None else str(whole))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.none()
+        | st.booleans()
+        | st.floats()
+        | st.integers()
+        | st.text()
+        | st.sampled_from(["=1", "-1", "\r", "a\n-"]),
+        min_size=1,
+        max_size=600,
+    )
+)
+def test_a_csv_cell_does_not_depend_on_those_around_it(values: list[object]) -> None:
+    alone = [renderer("csv")(Table(("a", "b"), ((value, 1),))).removeprefix("a,b\n") for value in values]
+    assert renderer("csv")(Table(("a", "b"), tuple((value, 1) for value in values))) == "a,b\n" + "".join(alone)
+
+
 def test_csv_starts_no_formula() -> None:
     assert renderer("csv")(NASTY).splitlines()[1].startswith("'=1+1,")
 
