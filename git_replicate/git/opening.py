@@ -50,6 +50,8 @@ def find_layout(directory: str = ".") -> Layout:
         raise NotARepositoryError("the current directory has been removed", 'cd "$PWD", or to another one') from error
     absolute = "--path-format=absolute"
     lines, working = _ask(directory, *_FACTS, absolute, *_PLACES, *_WORK_TREE)
+    if not working and "GIT_DIR" not in os.environ:
+        _refuse_git_folder(directory)  # git before 2.45 does so itself
     object_format, shallow = lines[:2]
     words = (*_PLACES, *_WORK_TREE) if working else _PLACES
     # Another number of lines means a newline in a path.
@@ -110,13 +112,17 @@ def _no_repository(directory: str, stderr: str) -> NotARepositoryError:
         command = next((line.strip() for line in lines if "safe.directory" in line), "")
         return NotARepositoryError(f"git does not trust this repository: {reason}", command)
     if any("safe.bareRepository" in line for line in lines):
-        before, dot_git, _ = f"{directory}/".partition("/.git/")
-        if dot_git:
-            return NotARepositoryError(
-                "this is the inside of a repository's .git folder", f"cd {shlex.quote(before or '/')}"
-            )
+        _refuse_git_folder(directory)
         return NotARepositoryError("this is a bare repository", "name it: GIT_DIR=. git replicate log")
     if not reason or "not a git repository (or" in reason:
         reason = reason.partition(" (or")[0] or (lines[0] if lines else "git says nothing")
         return NotARepositoryError(reason, "git init, or change into a repository")
     return NotARepositoryError(reason)
+
+
+def _refuse_git_folder(directory: str) -> None:
+    before, dot_git, _ = f"{directory}/".partition("/.git/")
+    if dot_git:
+        raise NotARepositoryError(
+            "this is the inside of a repository's .git folder", f"cd {shlex.quote(before or '/')}"
+        )
