@@ -148,7 +148,7 @@ def _last_run(context: Context) -> Record | None:
     from git_replicate.store.store import read_run
 
     try:
-        rows = context.index.select(None, sort=("-started",), limit=1)
+        rows = context.index.select("hybrid is null", sort=("-started",), limit=1)
         return read_run(context.repository, str(rows[0]["oid"])).record if rows else None
     except (FormatError, GitError, UserError):
         return None

@@ -59,10 +59,8 @@ def _matches(context: Context, options: argparse.Namespace, name: str) -> Matche
         raise UserError(f"no commit is called {name!r}", "git log --oneline")
     if head is None:
         raise UserError("there is no commit yet", "git commit, then run something")
-    rows = context.index.select(options.where)
-    documents = context.index.documents([row for row in rows if row.get("rerun_of")])
-    hybrids = {document["id"] for document in documents if document.get("hybrid")}
-    matches = match_runs(repo, (row for row in rows if row["id"] not in hybrids), head, reference, context.settings)
+    rows = [row for row in context.index.select(options.where) if not row.get("hybrid")]
+    matches = match_runs(repo, rows, head, reference, context.settings)
     if not matches.pairs:
         theirs = matches.alone[0]
         hint = f"git replicate rerun {theirs[0]['id']} --onto HEAD" if theirs else "git replicate log"

@@ -85,7 +85,7 @@ def _recorded(context: Context) -> dict[str, Any]:
     """The data of the newest run."""
     import tomli
 
-    rows = context.index.select(None, limit=1)
+    rows = context.index.select("hybrid is null", limit=1)
     text = next(iter(context.repository.read_many([f"{row['oid']}:.replicate/data.toml" for row in rows])), None)
     table: dict[str, Any] = tomli.loads(text.decode()).get("data", {}) if text else {}
     return table

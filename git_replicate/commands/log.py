@@ -22,7 +22,9 @@ _PAGED: Final = 1_000
 def configure(parser: argparse.ArgumentParser) -> None:
     _reading.add_experiment(parser)
     _reading.add_choice(parser)
-    parser.add_argument("-a", "--all", action="store_true", help="archived runs as well")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="archived runs, and the hybrids of why --bisect, as well"
+    )
     _reading.add_output(parser)
 
 
@@ -62,7 +64,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 def _condition(options: argparse.Namespace) -> str | None:
     from git_replicate.core.query import all_of, quote
 
-    parts = [] if options.all else ["archived is null"]
+    parts = [] if options.all else ["archived is null", "hybrid is null"]
     if options.experiment:
         parts.append(f"experiment = {quote(options.experiment)}")
     return all_of(parts, options.where)
@@ -78,7 +80,7 @@ def run_table(rows: Sequence[Row]) -> Table:
 
 def _frame(row: Row) -> tuple[Any, ...]:
     marks = [name for name in ("mixed", "leaked", "archived") if row.get(name)]
-    marks += ["rerun"] if row.get("rerun_of") else []
+    marks += ["hybrid" if row.get("hybrid") else "rerun"] if row.get("rerun_of") else []
     marks += ["invalid"] if row.get("invalid") else []
     status = " ".join([row["status"], *(f"({mark})" for mark in marks)])
     return (_reading.short_id(row["id"]), status, _reading.age(row.get("started")), row["experiment"])

@@ -179,7 +179,7 @@ def _describe_proof(context: Context, proof: Proof) -> str:
         lines.append(f"noise: standard deviation {proof.noise['std']:.3g} over {proof.noise['n']} runs")
     if runs:
         of = f" of {style(proof.metric)}" if proof.metric else ""
-        lines.append(f"by {runs} run{'s' * (runs != 1)}{of}")
+        lines.append(f"by {runs} run{'s' * (runs != 1)}{of} (git replicate log --all shows them)")
     return "\n".join(lines) + "\n"
 
 

@@ -28,7 +28,7 @@ from git_replicate.git.repository import Layout
 from git_replicate.store import index_columns
 from git_replicate.store.lock import take_turn
 
-VERSION: Final = 4 * 1_000 + FORMAT
+VERSION: Final = 5 * 1_000 + FORMAT
 LOCK_PATIENCE: Final = 60.0
 """Seconds to wait for another process that fills the index: it does what we would do."""
 QUERY_PATIENCE: Final = 60.0
@@ -66,7 +66,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
     **_attributes("flag", "dirty=code.dirty mixed=code.mixed leaked=code.leaked"),
     **_attributes("attribute", "seed_mode=seeds.mode sweep=sweep.id"),
     **_attributes("number", "trial=sweep.trial"),
-    **_attributes("attribute", "verdict=verdict.outcome"),
+    **_attributes("attribute", "verdict=verdict.outcome hybrid=hybrid.second"),
 }
 """What is known of every run, besides its params and metrics."""
 
@@ -89,7 +89,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 YIELDING: Final = frozenset(
     "data environment curves ref oid cluster job task trial sweep directory reason base tree branch user host email"
-    " attempts seed_mode verdict snapshot signal".split()
+    " attempts seed_mode verdict hybrid snapshot signal".split()
 )
 """Attributes whose bare name is not taken for theirs where a param or metric is called so."""
 

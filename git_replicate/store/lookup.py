@@ -17,6 +17,8 @@ from git_replicate.store.store import read_run
 
 _LATEST = re.compile(r"latest(?:~(\d+))?")
 _PART = re.compile(r"[0-9a-f-]{2,}")
+NO_HYBRID = "hybrid is null"
+"""Runs that somebody asked for, without those that `why --bisect` made of two."""
 _SHOWN = 8
 _SEARCHED = 1000
 """Newest runs whose names are compared with one that nothing has."""
@@ -29,7 +31,7 @@ def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize:
     """The one run of this name; `UserError` lists the candidates when there are several, and says so when none."""
     name = name.strip()
     if latest := _LATEST.fullmatch(name):
-        rows = index.select(None, limit=int(latest[1] or 0) + 1)
+        rows = index.select(NO_HYBRID, limit=int(latest[1] or 0) + 1)
         if len(rows) <= int(latest[1] or 0):
             raise UserError(f"{name}: {_there_are(len(rows))}", "git replicate log")
         return rows[-1]

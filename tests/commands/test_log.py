@@ -86,3 +86,17 @@ def test_no_id_is_cut_in_a_narrow_table(
     assert shown.count("00000001 ") == shown.count("00000002 ") == 2
     assert "20260304-050" not in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_what_a_bisection_made_is_shown_when_asked_for(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = open_repository(".", backend="plumbing")
+    make_run(opened, 1)
+    make_run(opened, 2, rerun_of="digits/20260304-050608-00000001", hybrid={"second": "digits/of-another"})
+    command = find_command("log")
+    assert command is not None
+    for words, count in (([], 1), (["--all"], 2)):
+        assert log.execute(parse_options(command, log, [*words, "--format", "csv"]), Context(Console())) == 0
+        assert len(capsys.readouterr().out.splitlines()[1:]) == count
+    row = {"id": "20260304-050608-00000002", "status": "finished", "experiment": "digits", "started": None}
+    table = log.run_table([{**row, "rerun_of": "digits/x", "hybrid": "digits/y"}])
+    assert table.rows[0][table.columns.index("status")] == "finished (hybrid)"

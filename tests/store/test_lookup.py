@@ -119,3 +119,10 @@ def test_the_best_run_is_no_rerun_though_it_came_out_alike_or_better(index: Inde
     make_run(index.repository, 5, metrics={"accuracy": 0.95}, rerun_of=f"digits/{FIRST}", hybrid={"with": SECOND})
     assert find_run(refreshed(index), "best:accuracy")["id"] == FIRST
     assert find_run(index, "latest")["id"].endswith("00000005")
+
+
+def test_the_latest_run_is_none_that_a_bisection_made(index: Index) -> None:
+    make_run(index.repository, 4, rerun_of=f"digits/{FIRST}", hybrid={"second": f"digits/{SECOND}"})
+    refreshed(index)
+    assert find_run(index, "latest")["id"] == THIRD
+    assert find_run(index, "00000004")["hybrid"] == f"digits/{SECOND}"

@@ -126,7 +126,7 @@ complete -f -c git-replicate -n '__git_replicate_uses log' -s e -l experiment -x
 complete -f -c git-replicate -n '__git_replicate_uses log' -l where -x -d 'only runs for which an SQL expression holds'
 complete -f -c git-replicate -n '__git_replicate_uses log' -l sort -x -d 'order by a name; -NAME: largest first'
 complete -f -c git-replicate -n '__git_replicate_uses log' -s n -l limit -x -d 'at most so many'
-complete -f -c git-replicate -n '__git_replicate_uses log' -s a -l all -d 'archived runs as well'
+complete -f -c git-replicate -n '__git_replicate_uses log' -s a -l all -d 'archived runs, and the hybrids of why --bisect, as well'
 complete -f -c git-replicate -n '__git_replicate_uses log' -l format -x -a 'text csv json jsonl markdown latex html' -d 'how to print (default: text)'
 complete -c git-replicate -n '__git_replicate_uses log' -s o -l output -r -F -d 'write to a file instead'
 complete -f -c git-replicate -n '__git_replicate_uses log' -a '(__git_replicate_experiments)'
