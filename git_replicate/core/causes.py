@@ -7,6 +7,7 @@ and that before one that was not run; the same holds for packages that were impo
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,7 @@ _GIVEN: Final = frozenset(["parsed", "command", None])
 _SOURCE: Final = re.compile(
     r"\.(py|pyx|pyi|ipynb|c|cc|cpp|cu|cuh|h|hpp|rs|go|jl|r|m|sh|java|kt|scala|lua|pl|js|ts|f90)\Z", re.IGNORECASE
 )
+_INTERPRETER: Final = re.compile(r"(?:^|/)(?:python|pypy)[\d.]*\Z")
 _PROSE: Final = re.compile(r"(^|/)(README|LICENSE|CHANGELOG|\.gitignore|docs/)|\.(md|rst|txt)\Z", re.IGNORECASE)
 _COMPUTED_WITH: Final = {"torch": 0.5, "libraries": 0.45, "threads": 0.42, "cpu_features": 0.34}
 _HARDWARE: Final = ("cpu", "cpus", "gpu", "gpus", "driver", "memory_gib", "architecture", "machine")
@@ -138,6 +140,22 @@ def _params(first: Record, second: Record) -> Iterable[Cause]:
         default = name not in given and origins <= _DEFAULTS
         unseen = _is_unseen_default(name, first, second) or _is_unseen_default(name, second, first)
         yield Cause("params", name, a.get(name), b.get(name), 0.1 if unseen else 0.88 if default else 0.95)
+    if not given & {*_different(a, b)} and (words := _words(first.command, second.command)):
+        yield Cause("params", "command", *words, 0.9)
+    if first.directory != second.directory:
+        yield Cause("params", "directory", first.directory or ".", second.directory or ".", 0.3)
+
+
+def _words(first: Sequence[str], second: Sequence[str]) -> tuple[str | None, str | None] | None:
+    """The words of two commands from the first to the last that is not the same; not which Python it was."""
+    a, b = list(first[1:]), list(second[1:])
+    if first[:1] != second[:1] and not all(_INTERPRETER.search(command[0]) for command in (first, second) if command):
+        a, b = list(first), list(second)
+    while a and b and a[0] == b[0]:
+        del a[0], b[0]
+    while a and b and a[-1] == b[-1]:
+        del a[-1], b[-1]
+    return (shlex.join(a) or None, shlex.join(b) or None) if a or b else None
 
 
 def _known(record: Record) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def changed_files(repo: Repository, first: Side, second: Side) -> list[ChangedFi
     found = []
     compared = 0
     for path, a, b in changed:
-        note = ""
-        if a and b and is_comparable(path) and compared < _MOST_COMPARED:
+        note = "only its permissions" if a == b else ""
+        if a and b and a != b and is_comparable(path) and compared < _MOST_COMPARED:
             try:
                 texts = [repo.read_blob(Oid(oid)) for oid in (a, b)]
             except GitError:  # a submodule of that name, or objects that are not here

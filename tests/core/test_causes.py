@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -33,3 +34,41 @@ def test_the_kind_of_a_file_is_told_by_its_name_not_by_how_that_is_quoted(
     found = find_causes(side, side, [ChangedFile(quote_path(path), "1" * 40, "2" * 40)])
     assert [(cause.name, cause.score) for cause in found] == [(quote_path(path), score)]
     assert is_prose(quote_path(path)) is (score == 0.05)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("python train.py 1 out", "python train.py 3 out", [("command", "1", "3")]),
+        ("python train.py", "python train.py --fast", [("command", None, "--fast")]),
+        ("python train.py", "python other.py", [("command", "train.py", "other.py")]),
+        ("python3 train.py", "/opt/venv/bin/python3.12 train.py", []),
+        ("./fast 1", "./slow 1", [("command", "./fast", "./slow")]),
+        ("python train.py 'a b' c", "python train.py d c", [("command", "'a b'", "d")]),
+        ("python train.py", "python train.py", []),
+    ],
+)
+def test_words_of_the_command_that_are_no_params_are_a_cause(
+    first: str, second: str, expected: list[tuple[str, str | None, str | None]]
+) -> None:
+    sides = [Side(replace(EMPTY, command=tuple(shlex.split(words)))) for words in (first, second)]
+    found = find_causes(sides[0], sides[1], [])
+    assert [(cause.name, cause.first, cause.second) for cause in found] == expected
+
+
+def test_a_param_that_the_command_gave_stands_for_its_words() -> None:
+    sides = [
+        Side(
+            replace(
+                EMPTY, command=("python", "t.py", "--lr", str(lr)), params={"lr": lr}, params_given=("lr",),
+                params_source={"lr": "parsed"},
+            )
+        )
+        for lr in (1, 2)
+    ]  # fmt: skip
+    assert [cause.name for cause in find_causes(sides[0], sides[1], [])] == ["lr"]
+
+
+def test_another_working_folder_is_a_cause() -> None:
+    found = find_causes(Side(EMPTY), Side(replace(EMPTY, directory="sub")), [])
+    assert [(cause.name, cause.first, cause.second) for cause in found] == [("directory", ".", "sub")]
