@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from git_replicate.capture.environment.naming import normalized
+from git_replicate.capture.inside import Inside
+from git_replicate.capture.opened import Read
 from git_replicate.capture.seen_files import LoadedCode, SeenFiles
-from git_replicate.capture.undeclared import Read
 from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
 
@@ -30,6 +31,8 @@ class Executed:
     """Of those inside, the files that were loaded after they had been changed."""
     leaked: tuple[str, ...]
     """Files of the user's own worktree that a run in a checkout loaded, relative to it."""
+    cut: int = 0
+    """How many files inside are left out, for there are too many."""
 
 
 def code_executed(
@@ -48,13 +51,14 @@ def code_executed(
     is now as it is there.
     """
     inside: dict[str, None] = {}
+    in_top, in_origin = Inside(top), Inside(origin) if origin else None
     outside: set[str] = set()
     mixed: set[str] = set()
     leaked: set[str] = set()
     for path, loads in sorted(seen.code.items()):
-        inner = inner_path(path, top)
+        inner = in_top.path(path)
         if inner is None:
-            own = inner_path(path, origin) if origin else None
+            own = in_origin.path(path) if in_origin else None
             if own is None:
                 outside.add(path)
             elif not _is_installed(own, origin):
@@ -67,7 +71,9 @@ def code_executed(
             still = any(_is_as_loaded(load) for load in loads if _is_later(load, since))
             if not (still and same_as_snapshot(inner)):
                 mixed.add(quote_path(os.fsencode(inner)))
-    return Executed(tuple(inside)[:_MOST], tuple(sorted(outside)), tuple(sorted(mixed)), tuple(sorted(leaked)))
+    found = tuple(inside)
+    others = (tuple(sorted(outside)), tuple(sorted(mixed)), tuple(sorted(leaked)))
+    return Executed(found[:_MOST], *others, cut=max(len(found) - _MOST, 0))
 
 
 def _is_installed(inner: str, top: str) -> bool:
@@ -87,19 +93,14 @@ def in_environment(inner: str, top: str) -> bool:
 def code_beside(seen: SeenFiles, *, top: str, since: float, in_snapshot: Callable[[str], bool]) -> list[Read]:
     """Files of code in the worktree that were there before the run and that no snapshot has: compiled modules, say."""
     found = []
+    in_top = Inside(top)
     for path, loads in sorted(seen.code.items()):
-        inner = inner_path(path, top)
+        inner = in_top.path(path)
         if inner is None or _is_installed(inner, top) or in_snapshot(inner):
             continue
         if not any(load.mtime_ns >= since * 1e9 for load in loads):
             found.append(Read(path, loads[0].time, loads[0].mtime_ns))
     return found
-
-
-def inner_path(path: str, top: str) -> str | None:
-    """A path relative to the top, by its name or by where it really is; None if it is not below the top."""
-    pairs = ((path, top), (os.path.realpath(path), os.path.realpath(top)))
-    return next((p[len(t.rstrip("/")) + 1 :] for p, t in pairs if p.startswith(t.rstrip("/") + "/")), None)
 
 
 def _is_later(load: LoadedCode, since: float) -> bool:
@@ -124,11 +125,12 @@ def imported_distributions(modules: Mapping[str, str], top: str) -> tuple[str, .
     """
     found: set[str] = set()
     folders: dict[str, set[str]] = {}
+    inside = Inside(top)
     for name, path in modules.items():
         packages = _PACKAGES.match(path)
         if packages:
             folders.setdefault(packages[1], set()).add(name)
-        elif path and inner_path(path, top) is None:
+        elif path and inside.path(path) is None:
             found.add(normalized(name))
     for folder, names in folders.items():
         found |= _distributions(folder, names)

@@ -37,11 +37,11 @@ class File:
     """Its hash, where whoever keeps the file names it by that."""
 
 
-def files_below(top: bytes, until: float | None = None) -> list[File]:
+def files_below(top: bytes, until: float | None = None, most: int | None = None) -> list[File]:
     """Every file in a folder, sorted by name in bytes; links are followed, but into no folder twice.
 
     Sockets, pipes and devices are no data. A link to nothing is a file whose content is where it points to.
-    `TimeoutError` if it is not done by `until` (of the monotonic clock).
+    `TimeoutError` if it is not done by `until` (of the monotonic clock), or finds more than `most`.
     """
     found: list[File] = []
     seen: set[tuple[int, int]] = set()
@@ -52,7 +52,7 @@ def files_below(top: bytes, until: float | None = None) -> list[File]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        if until is not None and time.monotonic() > until:
+        if (until is not None and time.monotonic() > until) or (most is not None and len(found) > most):
             raise TimeoutError(0, f"too many files to look at: {len(found)} so far")
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -1,7 +1,8 @@
 """What the probes of a run's Python processes noted, read into one value.
 
 Each process has a file of JSON lines in the run's spool; a kill leaves the last line of one cut at worst. What a kind
-of note means is decided by the reader of that kind, not here.
+of note means is decided by the reader of that kind, not here; but opened files, of which there may be millions, are
+united as they are read.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import field
+from typing import Any, BinaryIO, Final
 
+from git_replicate.capture.opened import Opened
 from git_replicate.core.frozen import frozen
 
 PROBE_FOLDER: Final = "probe"
@@ -52,6 +55,7 @@ class ProbeReport:
     """All of a run's Python processes, in the order of their start."""
 
     processes: tuple[PythonProcess, ...] = ()
+    opened: Opened = field(default_factory=Opened)
     incomplete: bool = False
     """Whether there was more than could be read."""
 
@@ -71,37 +75,44 @@ def failures(report: ProbeReport) -> list[str]:
     return list(dict.fromkeys(found))[:_MOST_FAILURES]
 
 
-def read_report(folder: str) -> ProbeReport:
-    """The notes in a folder; an absent folder has none. Lines that are no notes are passed over."""
+def read_report(folder: str, top: str = "") -> ProbeReport:
+    """The notes in a folder; an absent folder has none. Lines that are no notes are passed over.
+
+    top: of the run's worktree.
+    """
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".jsonl"))
     except FileNotFoundError:
         return ProbeReport()
     processes = []
+    opened = Opened.in_worktree(top)
     left = _MOST_BYTES
     unread = False
     for name in names:
         try:
             with open(os.path.join(folder, name), "rb") as file:
-                data = file.read(max(left, 0))
+                process = _process(_notes(file, opened, left))
+                left -= file.tell()
         except OSError:
             unread = True
             continue
-        left -= len(data)
-        process = _process(_lines(data))
         if process is not None:
             processes.append(process)
-    return ProbeReport(tuple(sorted(processes, key=lambda process: (process.time, process.pid))), unread or left <= 0)
+    found = tuple(sorted(processes, key=lambda process: (process.time, process.pid)))
+    return ProbeReport(found, opened, unread or left < 0)
 
 
-def _lines(data: bytes) -> Iterator[Mapping[str, Any]]:
-    for line in data.split(b"\n"):
+def _notes(file: BinaryIO, opened: Opened, most_bytes: int) -> Iterator[Mapping[str, Any]]:
+    """The notes of a file, up to the line that goes beyond `most_bytes`; those of opened files go to `opened`."""
+    for line in iter(file.readline, b""):
+        if file.tell() > most_bytes:
+            return
         try:
-            note = json.loads(line) if line else None
-        except ValueError:
+            note = json.loads(line)
+            if isinstance(note, dict) and not opened.add(note):
+                yield note
+        except (ValueError, KeyError, TypeError, IndexError):
             continue
-        if isinstance(note, dict):
-            yield note
 
 
 def _process(notes: Iterator[Mapping[str, Any]]) -> PythonProcess | None:

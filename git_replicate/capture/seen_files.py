@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from git_replicate.capture.opened import Read, is_below
 from git_replicate.capture.probe_report import ProbeReport
-from git_replicate.capture.undeclared import Read
 from git_replicate.core.frozen import frozen
 
 C_READERS: Final = frozenset(
@@ -55,7 +55,8 @@ class SeenFiles:
 
 def read_seen_files(report: ProbeReport) -> SeenFiles:
     """What all of the report's processes did with files."""
-    seen = SeenFiles()
+    opened = report.opened
+    seen = SeenFiles(opened.reads, opened.folders, opened.written)
     programs: set[str] = set()
     for process in report.processes:
         seen.prefixes |= {str(process.facts.get(name, "")) for name in ("prefix", "base_prefix")} - {""}
@@ -64,6 +65,8 @@ def read_seen_files(report: ProbeReport) -> SeenFiles:
     readers = sorted(C_READERS & seen.modules.keys())
     others = sorted(name for name in programs - _HARMLESS if not name.startswith(("python", "pypy")))
     seen.unseen += [*readers, *(f"program {name}" for name in others)]
+    if opened.cut:
+        seen.unseen.append("files: too many in too many places")
     if report.incomplete:
         seen.unseen.append("notes beyond what is read")
     return seen
@@ -77,24 +80,10 @@ def _add(seen: SeenFiles, note: Mapping[str, Any], programs: set[str]) -> None:
         programs.add(str(note.get("name", "")))
     elif kind == "unseen":
         seen.unseen.append(f"{note.get('what')}: {note.get('why')}")
-    elif kind == "reads":
-        for path, mtime, _, when in note.get("reads", ()):
-            _add_read(seen, os.path.normpath(path), float(when), mtime)
-    elif isinstance(path, str):
-        path, when = os.path.normpath(path), float(note.get("time", 0.0))
-        if kind == "folder":
-            seen.folders.add(path)
-        elif kind == "write":
-            seen.written[path] = min(when, seen.written.get(path, when))
-        elif kind == "code":
-            loaded = LoadedCode(path, when, int(note.get("mtime", 0)), int(note.get("ctime", 0)))
-            seen.code.setdefault(path, []).append(loaded)
-
-
-def _add_read(seen: SeenFiles, path: str, when: float, mtime_ns: int) -> None:
-    known = seen.reads.get(path)
-    if known is None or when < known.time:
-        seen.reads[path] = Read(path, when, mtime_ns)
+    elif kind == "code" and isinstance(path, str):
+        path = os.path.normpath(path)
+        times = [int(note.get(name, 0)) for name in ("mtime", "ctime")]
+        seen.code.setdefault(path, []).append(LoadedCode(path, float(note.get("time", 0.0)), *times))
 
 
 def data_read(seen: SeenFiles, since: float, top: str = "") -> list[Read]:
@@ -105,19 +94,16 @@ def data_read(seen: SeenFiles, since: float, top: str = "") -> list[Read]:
     interpreter's environment.
     """
     environments = {prefix for prefix in seen.prefixes if not f"{top}/".startswith(f"{prefix.rstrip('/')}/")}
-    reads = [Read(path) for path in sorted(seen.folders) if not _below(path, environments)]
+    passed = seen.folders | environments
+    reads = [Read(path) for path in sorted(seen.folders) if not is_below(path, passed)]
+    folders: dict[str, bool] = {}
     for path, read in sorted(seen.reads.items()):
+        folder = os.path.dirname(path)
+        if folder not in folders:
+            folders[folder] = is_below(path, passed)
         own = path in seen.written and seen.written[path] <= read.time
         later = read.mtime_ns is not None and read.mtime_ns >= since * 1e9
         hidden = os.path.basename(path).startswith(".")
-        if not (own or later or hidden or path in seen.code or _below(path, seen.folders | environments)):
+        if not (own or later or hidden or path in seen.code or folders[folder]):
             reads.append(read)
     return reads
-
-
-def _below(path: str, folders: set[str]) -> bool:
-    while (above := os.path.dirname(path)) != path:
-        if above in folders:
-            return True
-        path = above
-    return False

@@ -14,17 +14,20 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from git_replicate.capture.data import CACHE_FILE
+from git_replicate.capture.grouping import folders_above, group_files
 from git_replicate.capture.hashing import File, files_below, fingerprint, hash_file, hash_list
+from git_replicate.capture.opened import MOST_IN_FOLDER, Read
 from git_replicate.capture.stat_cache import StatCache
-from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
 
 MOST_SECONDS: Final = 5.0
 MOST_BYTES: Final = 2_000_000_000
-MOST_FILES: Final = 1_000
-"""Files read in one folder beyond which the whole folder is one entry."""
-_LEAST_LOOK: Final = 1.0
-"""Seconds that there are at least to look at the files of a folder."""
+_OPENING: Final = 20_000
+"""Bytes that are read in the time that it takes to open a file."""
+_MOST_LOOKED_AT: Final = 100_000
+"""Files of a folder that are looked at when a run has ended; each takes a kilobyte of memory."""
+_MORE_LOOKING: Final = 5.0
+"""Seconds that there are beyond those to look at the files of folders, whose names, sizes and times are to be kept."""
 _SLOWEST: Final = 400_000_000
 """Bytes a second that a disk is taken to give: a file that would take longer than there is time is left."""
 _SYSTEM: Final = ("/proc", "/sys", "/dev", "/run", "/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc", "/boot")
@@ -37,15 +40,6 @@ _NO_DATA: Final = re.compile(
 )
 _WEIGHTS: Final = re.compile(r"\.pth$")
 _HUB: Final = re.compile(r"/(models|datasets|spaces)--([^/]+)/snapshots/([0-9a-f]{7,64})/")
-
-
-@frozen
-class Read:
-    """A file that was read: its absolute path, when (seconds since 1970), and its mtime then (ns) if known."""
-
-    path: str
-    time: float = 0.0
-    mtime_ns: int | None = None
 
 
 def is_data(path: str) -> bool:
@@ -85,13 +79,15 @@ def capture_undeclared(
             files.setdefault(path, read)
     files.update({read.path: read for read in code if not _covered(read.path, known)})
     found: dict[str, dict[str, Any]] = dict(hubs)
-    wide = {*_above(top), *_above(os.path.expanduser("~"))}
-    places = sorted(_grouped(files, wide), key=lambda path: _size(path) if path in files else 1 << 62)
+    wide = {*folders_above(top), *folders_above(os.path.expanduser("~"))}
+    places = sorted(
+        group_files(files, MOST_IN_FOLDER, wide), key=lambda path: _size(path) if path in files else 1 << 62
+    )
     deadline, left = time.monotonic() + seconds, most_bytes
     with StatCache(os.path.join(common_dir, CACHE_FILE)) as cache:
         for path in places:
             limit = min(left, int((deadline - time.monotonic()) * _SLOWEST))
-            entry_or_none = entry_of(path, cache, limit=limit, until=max(deadline, time.monotonic() + _LEAST_LOOK))
+            entry_or_none = entry_of(path, cache, limit=limit, until=deadline + _MORE_LOOKING)
             if entry_or_none is None:
                 continue
             left -= 0 if entry_or_none.get("unhashed") else entry_or_none["bytes"]
@@ -113,7 +109,9 @@ def entry_of(
     try:
         status = os.stat(raw)
         folder = stat.S_ISDIR(status.st_mode)
-        files = files_below(raw, until) if folder else [File(b"", raw, status)]
+        files = (
+            files_below(raw, until, None if limit is None else _MOST_LOOKED_AT) if folder else [File(b"", raw, status)]
+        )
         if not folder and not stat.S_ISREG(status.st_mode):
             return None
         size = sum(file.status.st_size for file in files)
@@ -122,8 +120,7 @@ def entry_of(
             entry["files"] = len(files)
             cache.expect(raw)
         entry["undeclared"] = True
-        unread = sum(f.status.st_size for f in files if limit is not None and not cache.get(f.path, f.status))
-        if limit is not None and unread > max(limit, 0):
+        if limit is not None and _is_too_much(files, cache, limit):
             return {**entry, "unhashed": True}
         hashes = [(file.name, hash_file(file, cache)) for file in files]
         return {**entry, "hash": hash_list(hashes) if folder else hashes[0][1]}
@@ -131,6 +128,17 @@ def entry_of(
         return None
     except OSError as error:
         return {"unhashed": True, "bytes": 0, "undeclared": True, "problem": error.strerror or str(error)}
+
+
+def _is_too_much(files: Iterable[File], cache: StatCache, limit: int) -> bool:
+    """Whether more than so many bytes are to be read, those counted that could be in the time it takes to open one."""
+    left = max(limit, 0)
+    for file in files:
+        if not cache.get(file.path, file.status):
+            left -= file.status.st_size + _OPENING
+        if left < -_OPENING:
+            return True
+    return False
 
 
 def declared_data(text: bytes) -> dict[str, Any]:
@@ -157,6 +165,8 @@ def complete_entries(
             now = entry_of(path, cache, limit=-1 << 62)
             if now is None:
                 problems.append(f"{name}: it is not there any more")
+            elif "hash" not in entry and "problem" in entry:
+                problems.append(f"{name}: it may have changed since the run ({entry['problem']})")
             elif now.get("hash") != entry.get("hash"):
                 problems.append(f"{name}: changed since the run")
             elif (hashed := entry_of(path, cache)) is not None and not hashed.get("unhashed"):
@@ -183,34 +193,6 @@ def _covered(path: str, known: Collection[str]) -> bool:
             return True
         path = os.path.dirname(path)
     return False
-
-
-def _grouped(files: Collection[str], wide: Collection[str] = ()) -> list[str]:
-    """The files, with folders in place of those below which too many were read; `wide` folders never are."""
-    inside: dict[str, set[str]] = {}
-    for path in files:
-        inside.setdefault(os.path.dirname(path), set()).add(path)
-    folders = sorted(
-        {folder for path in inside for folder in _above(path)}, key=lambda f: -len(f.rstrip("/").split("/"))
-    )
-    entries: dict[str, set[str]] = {}
-    for folder in folders:
-        mine = inside.get(folder, set()) | entries.pop(folder, set())
-        if len(mine) > MOST_FILES and folder not in wide:
-            mine = {folder}
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            return sorted(mine)
-        entries.setdefault(parent, set()).update(mine)
-    return sorted(set().union(*entries.values()))
-
-
-def _above(folder: str) -> list[str]:
-    """A folder and all that it lies in."""
-    folders = [folder]
-    while (parent := os.path.dirname(folders[-1])) != folders[-1]:
-        folders.append(parent)
-    return folders
 
 
 def _size(path: str) -> int:

@@ -66,8 +66,9 @@ def conclude_run(
     was full) is stored now. `StorageError` or `GitError` leaves the spool as it is, for `recover`.
     """
     record = records.loads(spool.read(RUN_FILE) or b"")
-    report = read_report(spool.path(PROBE_FOLDER))
-    plan = with_declared(load_plan(spool.read(PLAN_FILE) or b"{}"), report)
+    plan = load_plan(spool.read(PLAN_FILE) or b"{}")
+    report = read_report(spool.path(PROBE_FOLDER), plan.top)
+    plan = with_declared(plan, report)
     record = with_outcome(record, plan, outcome, status)
     metrics, log, cut, notices = read_output(spool, plan, record)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)

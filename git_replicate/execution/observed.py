@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any, Final
@@ -15,7 +16,9 @@ import tomli
 import tomli_w
 
 from git_replicate.capture.environment.extern import collect_extern
-from git_replicate.capture.executed import code_beside, code_executed, imported_distributions, inner_path
+from git_replicate.capture.executed import code_beside, code_executed, imported_distributions
+from git_replicate.capture.hashing import files_below
+from git_replicate.capture.inside import Inside
 from git_replicate.capture.probe_report import ProbeReport
 from git_replicate.capture.program import is_python, layers, may_start_anything
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
@@ -28,6 +31,9 @@ from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
 
 _GENERATED: Final = re.compile(r"/(?:\.cache|\.triton|\.nv|torchinductor_[^/]*|ipykernel_\d+|_remote_module_[^/]*)/")
 """Folders of code that a compiler or a kernel has written, and writes again."""
+
+_MOST_SECONDS: Final = 1.0
+"""How long the files of a folder are looked for in a snapshot."""
 
 
 @frozen
@@ -62,6 +68,21 @@ class SnapshotFiles:
     def has(self, path: str) -> bool:
         """Whether it holds the file or folder."""
         return self.entry(os.fsencode(path)) is not None
+
+    def has_all_of(self, top: str, folder: str, since: float) -> bool:
+        """Whether it holds every file of a folder below `top`, but for hidden ones, bytecode and those since then."""
+        if not self.has(folder):
+            return False
+        try:
+            files = files_below(os.fsencode(os.path.join(top, folder)), time.monotonic() + _MOST_SECONDS)
+        except OSError:  # it has gone, or there is far more in it than in a snapshot
+            return False
+        for file in files:
+            name = os.fsdecode(file.name)
+            passed = name.endswith(".pyc") or any(part.startswith(".") for part in name.split("/"))
+            if not passed and file.status.st_mtime < since and not self.has(f"{folder}/{name}"):
+                return False
+        return True
 
     def holds_as_it_is(self, top: str, path: str) -> bool:
         """Whether the file below `top` has the content that it has in the snapshot."""
@@ -103,28 +124,47 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
     runtime = {**record.runtime, "imported": sorted(imported)} if imported else record.runtime
     kept = [path for path in found.outside if not _GENERATED.search(path)]
     record = replace(record, code=code, runtime=runtime)
+    notices = [f"code.executed: {found.cut} files more were run than are listed"] if found.cut else []
     try:
         extern = collect_extern(kept, plan.top, seen.prefixes)
     except (GitError, OSError) as error:
-        return ObservedCode(record, {}, tuple(warnings), (f"imported code from elsewhere is not kept: {error}",))
-    return ObservedCode(record, extern.files, tuple(warnings), extern.notices)
+        notices.append(f"imported code from elsewhere is not kept: {error}")
+        return ObservedCode(record, {}, tuple(warnings), tuple(notices))
+    return ObservedCode(record, extern.files, tuple(warnings), (*notices, *extern.notices))
+
+
+class _Places:
+    """Paths as they lie in the run's checkout, and in the user's worktree that it is a checkout of, if it is one."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._top = plan.top
+        self._in_top = Inside(plan.top)
+        self._in_origin = Inside(plan.origin) if plan.origin else None
+
+    def in_checkout(self, path: str) -> str | None:
+        """Relative to where the run ran; None if it is not below it."""
+        return self._in_top.path(path)
+
+    def in_worktree(self, path: str) -> str | None:
+        """Relative to the user's worktree, for a run in a checkout of it."""
+        return self._in_origin.path(path) if self._in_origin else None
+
+    def as_in_checkout(self, path: str) -> str:
+        """The path of a file of the worktree as that of the checkout, where the same lies there: a record names one."""
+        inner = self.in_worktree(path) if self._in_origin and self.in_checkout(path) is None else None
+        inside = os.path.join(self._top, inner) if inner else path
+        return inside if inner and os.path.realpath(inside) == os.path.realpath(path) else path
 
 
 def _read_from_worktree(seen: SeenFiles, plan: Plan, snapshot: SnapshotFiles) -> list[str]:
     """Files that a run in a checkout read from the user's worktree, where those are not what the snapshot has."""
     if not plan.origin:
         return []
-    found = {inner_path(path, plan.origin) for path in seen.reads if inner_path(path, plan.top) is None}
+    places = _Places(plan)
+    found = {places.in_worktree(path) for path in seen.reads if places.in_checkout(path) is None}
     return [
         path for path in found if path and snapshot.has(path) and not snapshot.holds_as_it_is(plan.origin, path)
     ]  # fmt: skip
-
-
-def _as_in_checkout(path: str, plan: Plan) -> str:
-    """The path of a file of the worktree as that of the checkout, where the same lies there: a record names one."""
-    inner = inner_path(path, plan.origin) if plan.origin and inner_path(path, plan.top) is None else None
-    inside = os.path.join(plan.top, inner) if inner else path
-    return inside if os.path.realpath(inside) == os.path.realpath(path) else path
 
 
 def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> bytes:
@@ -135,13 +175,19 @@ def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) 
     known = {os.path.normpath(path) for path in declared}
     known |= {os.path.realpath(path) for path in known}
     reads = []
-    for read in data_read(seen, started_at(record, plan), plan.top):
-        path = _as_in_checkout(read.path, plan)
-        inner = inner_path(path, plan.top)
-        own = inner_path(path, plan.origin) if plan.origin and inner is None else inner
-        if not (own and snapshot.has(own)) and (inner is not None or inner_path(path, common) is None):
+    places, in_common = _Places(plan), Inside(common)
+    since = started_at(record, plan)
+    for read in data_read(seen, since, plan.top):
+        path = places.as_in_checkout(read.path)
+        inner = places.in_checkout(path)
+        own = places.in_worktree(path) if inner is None else inner
+        if own and read.path in seen.folders:
+            known_as_code = snapshot.has_all_of(plan.top if inner else plan.origin, own, since)
+        else:
+            known_as_code = bool(own) and snapshot.has(own or "")
+        if not known_as_code and (inner is not None or in_common.path(path) is None):
             reads.append(replace(read, path=path))
-    code = code_beside(seen, top=plan.top, since=started_at(record, plan), in_snapshot=snapshot.has)
+    code = code_beside(seen, top=plan.top, since=since, in_snapshot=snapshot.has)
     code = [read for read in code if not _GENERATED.search(read.path)]
     entries = {}
     if reads or code:

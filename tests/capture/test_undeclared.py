@@ -10,7 +10,8 @@ import pytest
 from blake3 import blake3
 
 from git_replicate.capture import undeclared
-from git_replicate.capture.undeclared import Read, capture_undeclared, complete_entries, is_data
+from git_replicate.capture.opened import Read
+from git_replicate.capture.undeclared import capture_undeclared, complete_entries, is_data
 
 
 def capture(tmp_path: Path, *paths: Path, **options: Any) -> dict[str, dict[str, Any]]:
@@ -85,7 +86,7 @@ def test_without_time_nothing_is_hashed(tmp_path: Path) -> None:
 
 
 def test_many_files_of_a_folder_are_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undeclared, "MOST_FILES", 3)
+    monkeypatch.setattr(undeclared, "MOST_IN_FOLDER", 3)
     many = [write(tmp_path / "data" / "train" / f"{n}", b"x") for n in range(4)]
     other = write(tmp_path / "data" / "labels", b"y")
     found = capture(tmp_path, *many, other)

@@ -8,7 +8,8 @@ from pathlib import Path
 import tomli
 import tomli_w
 
-from git_replicate.capture.undeclared import Read, capture_undeclared
+from git_replicate.capture.opened import Read
+from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.git.opening import open_repository
 from git_replicate.store.store import Parts, finish, read_run
 from tests.support import GitRepo, replicate

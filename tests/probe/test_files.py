@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from git_replicate.capture.opened import Read
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
-from git_replicate.capture.undeclared import Read
 from tests.probe.running import Observed, observe
 
 
@@ -103,6 +103,43 @@ for folder in ("one", "two/a", "two/b", "two/c"):
     assert inside(tmp_path, seen.folders) == ["data/one", "data/two"]
     assert [r.path for r in data_read(seen, 1.7e9)] == [str(tmp_path / "data" / "one"), str(tmp_path / "data" / "two")]
     assert len(seen.reads) < 20
+
+
+def test_processes_that_open_thousands_of_files_note_some_hundred_kilobytes_at_most(tmp_path: Path) -> None:
+    for part in range(8):
+        (tmp_path / "data" / str(part)).mkdir(parents=True)
+        for number in range(600):
+            (tmp_path / "data" / str(part) / f"sample-{number:05}").touch()
+    code = """
+import os, time
+for worker in range(4):
+    if os.fork() == 0:
+        for part in range(8):
+            for number in range(600):
+                open(f"data/{part}/sample-{number:05}").close()
+        os._exit(0)
+for worker in range(4):
+    os.wait()
+"""
+    seen = seen_in(tmp_path, observe(tmp_path, code, told={"started": 4e9}))
+    sizes = [file.stat().st_size for file in (tmp_path / "notes").iterdir()]
+    assert len(sizes) == 5
+    assert 100_000 < max(sizes) < 250_000
+    assert inside(tmp_path, seen.folders) == ["data"]
+    assert [r.path for r in data_read(seen, 1e12)] == [str(tmp_path / "data")]
+
+
+def test_the_worktree_never_stands_for_its_files(tmp_path: Path) -> None:
+    for number in range(20):
+        old(tmp_path / f"{number}.txt")
+    code = """
+from git_replicate_probe import files
+files.MOST_IN_FOLDER, files.MOST_NAMES, files.MOST_LEFT = 5, 12, 12
+for number in range(20): open(f"{number}.txt").close()
+"""
+    seen = seen_in(tmp_path, observe(tmp_path, code))
+    assert (seen.folders, seen.unseen) == (set(), ["files: too many in too many places"])
+    assert len(seen.reads) == 13
 
 
 def test_children_by_fork_spawn_and_command_are_seen_to_their_end(tmp_path: Path) -> None:

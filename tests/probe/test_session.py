@@ -129,7 +129,7 @@ for n in range(10):
     seen = observe(tmp_path, code)
     assert (seen.code, seen.errors) == (0, "")
     assert [(tmp_path / f"mine{n}").read_bytes() for n in range(4)] == [b""] * 4
-    assert len(seen.notes("write")) == 14
+    assert len(seen.report.opened.written) == 14
 
 
 def test_a_program_that_writes_no_bytecode_still_writes_none(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Only what is seen for the first time is noted, so that a loop over the same files costs a set look-up. Memory and
 notes are bounded: beyond a thousand files of one folder the folder stands for them, and where there are too many
-folders one above them. What a library opens in C is not seen.
+folders one above them - the same folders that would stand for them in the record. What a library opens in C is not
+seen.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
     from git_replicate_probe.session import Probe
 
 MOST_IN_FOLDER = 1_000
-MOST_NAMES = 20_000
+MOST_NAMES = 3_000
+"""Names of files read that are kept before folders are to stand for them; and of files written that are noted."""
+MOST_LEFT = 10_000
+"""Names for which no folder can stand, beyond which no more are noted."""
+MOST_WRITTEN = 20_000
 MOST_DEEP = 64
-FIRST_NAMES = 1_000
-"""So many reads are noted each as it comes; those behind them by the batch, for a kill to lose one at most."""
+FIRST_NAMES = 200
+"""So many files are noted each as it comes; those behind them by the batch, for a kill to lose one at most."""
 _BATCH = 100
 _WRITES = os.O_WRONLY | os.O_RDWR
 _PASSED = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib", "/usr/share/zoneinfo/", "/lib/", "/lib64/")
@@ -44,6 +49,8 @@ class Files:
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._passed = (*_PASSED, *_installed_folders(), probe.folder.rstrip("/") + "/")
+        homes = (os.path.expanduser("~"), str(probe.settings.get("top") or "/"))
+        self._wide = tuple(path.rstrip("/") + "/" for path in homes)  # no folder above these stands for its files
         self._started = probe.settings.get("started") or time.time()
         self._directory: str | None = None
         self._seen: set[str] = set()  # absolute paths read, and those that are of no interest
@@ -51,7 +58,9 @@ class Files:
         self._rolled: set[str] = set()  # folders that stand for the files in them
         self._deep: tuple[str, ...] = ()  # folders that stand for all below them, ending in a slash
         self._names = 0
-        self._pending: list[list[Any]] = []  # what is still to be noted
+        self._kept = 0  # names for which no folder stood when that was tried last
+        self._pending: list[tuple[str, str, int, float]] = []  # reads still to be noted: folder, name, mtime, time
+        self._making: list[tuple[str, str, int, float]] = []  # and files written
         self._full = False
         self._written: set[str] = set()
         self.code: set[str] = set()  # absolute paths of source files
@@ -114,9 +123,12 @@ class Files:
     def _write(self, path: str) -> None:
         if path in self._written or path.endswith(_CODE):
             return
-        if len(self._written) < MOST_NAMES:
+        if len(self._written) < MOST_WRITTEN:
             self._written.add(path)
-            self._probe.note("write", path=path, time=time.time())
+        if len(self._written) <= MOST_NAMES:
+            folder, _, name = path.rpartition("/")
+            self._making.append((folder, name, 0, time.time()))
+            self._flush_some(self._making, len(self._written))
 
     def _read(self, given: str, path: str) -> None:
         folder, _, name = path.rpartition("/")
@@ -133,28 +145,39 @@ class Files:
         self._seen.update((path, given))
         self._remember(folder, name)
         if folder not in self._rolled:
-            self._pending.append([path, status.st_mtime_ns, status.st_size, time.time()])
-            if self._names <= FIRST_NAMES or len(self._pending) >= _BATCH:
-                self.flush()
-        if self._names > MOST_NAMES:
+            self._pending.append((folder, name, status.st_mtime_ns, time.time()))
+            self._flush_some(self._pending, self._names)
+        if self._names > self._kept + MOST_NAMES:
             self._compact()
+
+    def _flush_some(self, pending: list[tuple[str, str, int, float]], known: int) -> None:
+        if known <= FIRST_NAMES or len(pending) >= _BATCH:
+            self.flush()
 
     def flush(self) -> None:
         """Note what waits to be."""
-        if self._pending:
-            pending, self._pending = self._pending, []
-            self._probe.note("reads", reads=pending)
+        pending, self._pending = self._pending, []
+        making, self._making = self._making, []
+        for kind, files in (("reads", pending), ("writes", making)):
+            if files:
+                start = files[0][3]
+                folders: dict[str, int] = {}
+                short = [
+                    [folders.setdefault(folder, len(folders)), name, mtime, round(when - start, 6)]
+                    for folder, name, mtime, when in files
+                ]
+                self._probe.note(kind, folders=list(folders), time=start, files=short)
 
     def forget_pending(self) -> None:
         """In a forked child: what waited is for the parent to note."""
-        self._pending = []
+        self._pending, self._making = [], []
 
     def _remember(self, folder: str, name: str) -> None:
         """Keep a name of a folder; of too many, the folder's alone."""
         names = self._folders.setdefault(folder, set())
         names.add(name)
         self._names += 1
-        if len(names) > MOST_IN_FOLDER and _may_stand(folder):
+        if len(names) > MOST_IN_FOLDER and self._may_stand(folder):
             self._forget(folder)
             self._rolled.add(folder)
             self._probe.note("folder", path=folder, time=time.time())
@@ -173,7 +196,7 @@ class Files:
             levels.setdefault(folder.count("/"), {})[folder] = len(names)
         for depth in range(max(levels, default=0), 1, -1):
             for folder, count in levels.pop(depth, {}).items():
-                if count > MOST_IN_FOLDER and _may_stand(folder):
+                if count > MOST_IN_FOLDER and self._may_stand(folder):
                     deep.append(folder + "/")
                 else:
                     level = levels.setdefault(depth - 1, {})
@@ -185,9 +208,14 @@ class Files:
         self._rolled = {path for path in self._rolled if not (path + "/").startswith(self._deep)}
         for folder in deep:
             self._probe.note("folder", path=folder.rstrip("/"), deep=True, time=time.time())
-        if self._names > MOST_NAMES // 2 or len(self._deep) > MOST_DEEP:
+        self._kept = self._names
+        if self._names > MOST_LEFT or len(self._deep) > MOST_DEEP:
             self._full = True
             self._probe.note("unseen", what="files", why="too many in too many places")
+
+    def _may_stand(self, folder: str) -> bool:
+        """Whether a folder is narrow enough to stand for its files: not the root, nor what lies there or holds us."""
+        return folder.count("/") > 1 and not any(wide.startswith(folder + "/") for wide in self._wide)
 
     def loaded(self, path: str) -> None:
         """Note the source file of code that is being loaded, with its times, unless it is an installed package's."""
@@ -238,11 +266,6 @@ def _is_loading() -> bool:
     except ValueError:
         return True
     return frame.f_code.co_filename.startswith(_LOADERS)
-
-
-def _may_stand(folder: str) -> bool:
-    """Whether a folder is narrow enough to stand for its files: not the root, nor what lies there."""
-    return folder.count("/") > 1 and folder != os.path.expanduser("~")
 
 
 def _installed_folders() -> list[str]:
