@@ -99,13 +99,15 @@ def _results(context: Context, verdict: Verdict, known: Collection[str], metric:
 
 
 def _describe(context: Context, causes: Sequence[Cause], *, moved: bool) -> list[str]:
+    from git_replicate.core.verdict import brief
+
     style = context.console.style
     if not causes:
         return ["nothing that is recorded differs" + " but the results" * moved]
     lines = [style("what differs, likeliest first", "bold")]
     width = max(len(cause.kind) for cause in causes)
     for cause in causes:
-        sides = " -> ".join(map(_shown, (cause.first, cause.second)))
+        sides = " -> ".join(map(brief, (cause.first, cause.second)))
         note = f"  ({cause.note})" if cause.note else ""
         lines.append(f"  {cause.score:.2f}  {cause.kind.ljust(width)}  {style(cause.name)}  {style(sides)}{note}")
     return lines
@@ -166,6 +168,8 @@ def _document(proof: Proof) -> dict[str, Any]:
 
 
 def _describe_proof(context: Context, proof: Proof) -> str:
+    from git_replicate.core.verdict import brief
+
     style = context.console.style
     runs = len({hybrid.run for hybrid in proof.hybrids if hybrid.run})
     words = {"not-reproduced": "the difference does not come again", "noise": "noise", "same": "the same"}
@@ -174,17 +178,10 @@ def _describe_proof(context: Context, proof: Proof) -> str:
         where = part.name + (f":{part.lines}" if part.lines else "")
         lines += [f"  {part.kind} {style(where, 'yellow')}"]
         sides = (("-", part.first, "red"), ("+", part.second, "green"))
-        lines += [style(f"    {sign} {_shown(value)}", color) for sign, value, color in sides if value is not None]
+        lines += [style(f"    {sign} {brief(value)}", color) for sign, value, color in sides if value is not None]
     if proof.noise:
         lines.append(f"noise: standard deviation {proof.noise['std']:.3g} over {proof.noise['n']} runs")
     if runs:
         of = f" of {style(proof.metric)}" if proof.metric else ""
         lines.append(f"by {runs} run{'s' * (runs != 1)}{of} (git replicate log --all shows them)")
     return "\n".join(lines) + "\n"
-
-
-def _shown(value: Any) -> str:
-    """A value in a line; of a hash as much as tells two apart."""
-    text = "absent" if value is None else str(value)
-    name, colon, digest = text.partition(":")
-    return f"{name}:{digest[:12]}" if colon and len(digest) >= 32 and digest.isalnum() else text

@@ -123,6 +123,8 @@ def compare_runs(original: Side, again: Side, tolerances: Tolerances, *, ignore:
         reason = f"the original {_ending(first)}, the run {_ending(second)}"
         found.append(Outcome.DIFFERS)
     worst = max(found, key=_SEVERITY.index)
+    if worst is not Outcome.DIFFERS and _ending(first) != "finished":
+        reason = f"both {_ending(first).replace('was ', 'were ')}"
     return Verdict(worst, reason, name, metrics, curves, outputs, log)
 
 
@@ -223,8 +225,15 @@ def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
         lines.append("  what differs between the two, likeliest first:")
         for cause in causes[:8]:
             note = f" ({cause['note']})" if "note" in cause else ""
-            lines.append(f"    {cause['kind']} {cause['name']}: {cause['from']} -> {cause['to']}{note}")
+            lines.append(f"    {cause['kind']} {cause['name']}: {brief(cause['from'])} -> {brief(cause['to'])}{note}")
     return lines
+
+
+def brief(value: Any) -> str:
+    """A value in a line; of a hash as much as tells two apart."""
+    text = "absent" if value is None else str(value)
+    name, colon, digest = text.partition(":")
+    return f"{name}:{digest[:12]}" if colon and len(digest) >= 32 and digest.isalnum() else text
 
 
 def _number(value: Any) -> str:

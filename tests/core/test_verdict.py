@@ -1,14 +1,16 @@
-"""When what two runs printed is the same: neither the order of lines nor where a run was counts."""
+"""What counts as the same: values, endings, and what two runs printed, whatever the order of lines and the place."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.record import Record, Status
-from git_replicate.core.verdict import Side, Tolerances, compare_runs
+from git_replicate.core.verdict import Side, Tolerances, Verdict, compare_runs, describe_verdict
 
 EMPTY = Record(
     RunId("20240102-030405-00000000"), ExperimentName("e"), Status.FINISHED, started=datetime(2024, 1, 2, tzinfo=UTC)
@@ -50,3 +52,48 @@ def test_where_a_run_was_does_not_count(first: bytes, second: bytes) -> None:
 )
 def test_other_paths_count(first: bytes, second: bytes) -> None:
     assert log_outcome(first, second, "/home/ada/my work", "/") == "differs"
+
+
+def ended(status: Status = Status.FINISHED, **fields: Any) -> Record:
+    return replace(EMPTY, status=status, **{"exit_code": 0, **fields})
+
+
+def verdict(first: Record, second: Record) -> Verdict:
+    return compare_runs(Side(first), Side(second), Tolerances())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({"exit_code": 3}, {"exit_code": 3}, ("identical", "both failed with exit 3")),
+        ({"exit_code": -11, "signal": "SIGSEGV"}, {"exit_code": -11, "signal": "SIGSEGV"},
+         ("identical", "both were ended by SIGSEGV")),
+        ({"exit_code": 3}, {"exit_code": 4},
+         ("differs", "the original failed with exit 3, the run failed with exit 4")),
+        ({"exit_code": 3, "metrics": {"a": 1.0}}, {"exit_code": 3, "metrics": {"a": 2.0}}, ("differs", "")),
+    ],
+)  # fmt: skip
+def test_runs_that_fail_alike_are_alike_and_it_is_said_that_they_failed(
+    first: dict[str, Any], second: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    found = verdict(ended(Status.FAILED, **first), ended(Status.FAILED, **second))
+    assert (found.outcome, found.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (float("nan"), float("nan"), "identical"), (float("inf"), float("inf"), "identical"),
+        (float("inf"), float("-inf"), "differs"), (1.0, float("nan"), "differs"), (3, 3.0, "identical"),
+        (0.0, 1e-12, "differs"), (None, 1.0, "differs"), (1.0, None, "differs"),
+    ],
+)  # fmt: skip
+def test_values_that_are_no_numbers_or_not_there(first: float | None, second: float | None, expected: str) -> None:
+    sides = [ended(metrics={"a": 1.0, **({"loss": value} if value is not None else {})}) for value in (first, second)]
+    assert verdict(sides[0], sides[1]).outcome == expected
+
+
+def test_a_hash_is_shown_as_far_as_it_tells_two_apart() -> None:
+    cause = {"kind": "data", "name": "x.bin", "from": "absent", "to": "blake3:" + "0123456789abcdef" * 4}
+    lines = describe_verdict({"outcome": "differs", "causes": [cause]})
+    assert lines[-1] == "    data x.bin: absent -> blake3:0123456789ab"
