@@ -70,8 +70,9 @@ def _shown(context: Context, value: Any) -> str:
 
 def _create(options: argparse.Namespace, context: Context, row: Row, text: bytes) -> int:
     from git_replicate.execution.environment import clean_environment
-    from git_replicate.execution.environments import create_environment, recorded_recipe
+    from git_replicate.execution.environments import create_environment, free_folder, recorded_recipe
 
+    free_folder(options.create)
     layout, settings = context.repository.layout, context.settings.environment
     environ = clean_environment(os.environ)
     recipe = recorded_recipe(text, _snapshot_reader(context, row), environ, settings)

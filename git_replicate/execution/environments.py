@@ -168,18 +168,34 @@ def build_cached(
     return _built(recipe, prefix, False, notes, source)
 
 
+def free_folder(folder: str) -> str:
+    """The absolute path of a folder that can be made; `UserError` where something is there, or it cannot."""
+    path = os.path.abspath(folder)
+    there = os.path.lexists(path)
+    if there and not os.path.isdir(path):
+        raise UserError(f"{folder} is there, and no folder", "name a folder that is not there yet")
+    try:
+        os.makedirs(path, exist_ok=True)
+        if os.listdir(path):
+            raise UserError(f"{folder} is already there and not empty", "name a folder that is not there yet")
+        if not there:
+            os.rmdir(path)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}", "name a folder that can be written") from error
+    return path
+
+
 def create_environment(
     layout: Layout, recipe: Recipe, folder: str, *, top: str, environ: Mapping[str, str], allow_missing: bool = False
 ) -> Built:
     """The environment of a recipe in a folder of the person's own, which must not be there or be empty."""
     if recipe.missing and not allow_missing:
         raise UnavailableError(recipe.missing, "build the rest: add --allow-missing")
-    prefix = os.path.abspath(folder)
-    if os.path.lexists(prefix) and (not os.path.isdir(prefix) or os.listdir(prefix)):
-        raise UserError(f"{folder} is already there and not empty", "name a folder that is not there yet")
+    prefix = free_folder(folder)
     drafts = os.path.join(state_dir(layout), "environments", f"drafts-{os.getpid()}")
     os.makedirs(drafts, exist_ok=True)
-    shop = Workshop(prefix, drafts, f"{prefix.rstrip('/')}.log", top, environ)
+    log = os.path.join(state_dir(layout), "environments", f"{os.path.basename(prefix)}-{os.getpid()}.log")
+    shop = Workshop(prefix, drafts, log, top, environ)
     try:
         build(recipe, shop)
     except BaseException:
@@ -187,7 +203,8 @@ def create_environment(
         raise
     finally:
         shutil.rmtree(drafts, ignore_errors=True)
-    os.unlink(shop.log)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log)
     return _built(recipe, prefix, False, _notes(recipe, prefix, environ))
 
 

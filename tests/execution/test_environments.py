@@ -19,7 +19,7 @@ from git_replicate.capture.environment import differences
 from git_replicate.core.errors import UserError
 from git_replicate.core.settings import EnvironmentSettings
 from git_replicate.execution import builders, environments
-from git_replicate.execution.environments import BuildError, Built, UnavailableError
+from git_replicate.execution.environments import BuildError, Built, UnavailableError, free_folder
 from git_replicate.git.opening import find_layout
 from tests.support import GitRepo, replicate
 
@@ -326,3 +326,16 @@ def test_a_run_may_be_prepared_for_and_its_environment_shown_and_made_again(
 
 def runs(repo: GitRepo) -> list[str]:
     return repo.git("for-each-ref", "--format=%(refname)", "refs/experiments").split()
+
+
+def test_a_folder_to_build_in_must_be_free(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/x").write_text("")
+    (tmp_path / "empty").mkdir()
+    assert free_folder(str(tmp_path / "new/env")) == str(tmp_path / "new/env")
+    assert not (tmp_path / "new/env").exists()
+    assert free_folder(str(tmp_path / "empty")) == str(tmp_path / "empty")
+    assert (tmp_path / "empty").is_dir()
+    for name, message in (("full", "not empty"), ("full/x", "no folder"), ("full/x/y", "cannot be made")):
+        with pytest.raises(UserError, match=message):
+            free_folder(str(tmp_path / name))
