@@ -11,10 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests import frameworks
+from tests import forked, frameworks
 from tests.support import GitRepo
 
-_KEPT_VARIABLES = ("PATH", "LANG", "VIRTUAL_ENV", "TMPDIR", "COVERAGE_PROCESS_START", "OPENBLAS_CORETYPE")
+_KEPT_VARIABLES = (
+    "PATH",
+    "LANG",
+    "VIRTUAL_ENV",
+    "TMPDIR",
+    "COVERAGE_PROCESS_START",
+    "OPENBLAS_CORETYPE",
+    "GIT_REPLICATE_TEST_PROCESSES",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,6 +55,7 @@ def _no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
         '[protocol "file"]\n\tallow = always\n'
     )
+    forked.prepare()
     yield home
     os.environ.clear()
     os.environ.update(saved)

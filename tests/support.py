@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-PROGRAM = CHECKOUT / "bin" / "git-replicate"
+from tests import forked
+from tests.forked import CHECKOUT, PROGRAM
+
+__all__ = ["CHECKOUT", "PROGRAM", "GitRepo", "replicate"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,7 @@ def replicate(
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run `git-replicate` from the checkout as a separate process and return what a user would see."""
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), *arguments], cwd=cwd, input=stdin, capture_output=True, check=False,
-        env={**os.environ, **(variables or {})}, timeout=timeout,
-    )  # fmt: skip
+    done = forked.run(arguments, cwd=cwd, stdin=stdin, env={**os.environ, **(variables or {})}, timeout=timeout)
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     )
