@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import tomli
 
 from git_replicate import __version__, cli
 from git_replicate.commands import COMMANDS
@@ -17,6 +18,7 @@ from git_replicate.commands.context import Context
 from git_replicate.commands.parser import build_parser, load
 from git_replicate.console import Console, visible
 from git_replicate.core.errors import GitError, StorageError, UsageError, UserError
+from git_replicate.core.sizes import count
 from git_replicate.git.config import GitConfig, replaced
 from tests.support import PROGRAM, GitRepo, replicate
 
@@ -243,3 +245,41 @@ def test_init_writes_what_it_says_and_twice_is_once(repo: GitRepo) -> None:
     assert "replicate.toml is there already" in again.stderr
     assert (repo.top / "replicate.toml").read_bytes() == text
     assert (repo.top / ".git" / "config").read_bytes() == config
+
+
+def test_init_names_the_params_the_data_and_the_results_that_are_here(repo: GitRepo) -> None:
+    for path in ("params.yaml", "params.toml", "data/raw/x.csv", "metrics.json"):
+        repo.write(path, "")
+    done = replicate("init", "--yes", cwd=repo.top)
+    assert "wrote replicate.toml; it names what is here: params.toml, params.yaml, data, metrics.json" in done.stderr
+    written = tomli.loads((repo.top / "replicate.toml").read_text())
+    assert written == {
+        "params": {"files": ["params.toml", "params.yaml"]},
+        "data": {"paths": ["data"]},
+        "results": {"metrics": ["metrics.json"]},
+    }
+
+
+@pytest.mark.parametrize("words", [["start", "true"], ["snapshot"], ["init", "-y"], ["data"], ["apply", "latest"]])
+def test_a_bare_repository_is_told_what_works_there(tmp_path: Path, words: list[str]) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path)], check=True)
+    done = replicate(*words, cwd=tmp_path, variables={"GIT_DIR": "."})
+    assert "bare" in done.stderr.splitlines()[0]
+    assert done.stderr.splitlines()[1] == (
+        "hint: git clone . ../work, and run it there; log, show, collate, diff, push, fetch and gc work in this one"
+    )
+    assert replicate("log", cwd=tmp_path, variables={"GIT_DIR": "."}).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "plural", "text"),
+    [
+        (0, "run", "", "0 runs"),
+        (1, "run", "", "1 run"),
+        (1234, "file", "", "1,234 files"),
+        (1, "entry", "entries", "1 entry"),
+        (2, "entry", "entries", "2 entries"),
+    ],
+)
+def test_counts_are_written_as_a_person_would(number: int, noun: str, plural: str, text: str) -> None:
+    assert count(number, noun, plural) == text

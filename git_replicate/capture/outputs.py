@@ -79,6 +79,7 @@ def collect_outputs(
     tree: dict[str, str] = {}
     store: dict[str, str] = {}
     notices: list[str] = []
+    outside: list[str] = []
     old = 0
     for path in _matches(patterns, top, notices):
         whole = os.path.join(top, path)
@@ -104,7 +105,10 @@ def collect_outputs(
         if kept != "no":
             (tree if kept == "tree" else store)[path] = whole
         elif keep != "hash":
-            notices.append(f"output {shown}: outside the worktree, so only its hash is kept")
+            outside.append(shown)
+    if outside:
+        more = f" and {len(outside) - 3:,} more" if len(outside) > 3 else ""
+        notices.append(f"outputs outside the worktree, of which only hashes are kept: {', '.join(outside[:3])}{more}")
     if old > 3:
         notices.append(f"{old - 3} more outputs: not written by this run")
     return Collected(outputs, tree, store, tuple(notices))

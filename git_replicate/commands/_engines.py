@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     import argparse
@@ -114,6 +115,6 @@ def submit_sweep(options: argparse.Namespace, context: Context, job: Job, known:
     if not options.quiet:
         more = f", {len(there)} there already" if there else ""
         queued = f" queued as job{'s' * (len(jobs) > 1)} {', '.join(jobs)}" if jobs else ""
-        context.console.say(f"sweep {job.sweep.id}: {len(missing)} runs{queued}{more}")
+        context.console.say(f"sweep {job.sweep.id}: {count(len(missing), 'run')}{queued}{more}")
     context.console.answer(job.sweep.id)
     return 0

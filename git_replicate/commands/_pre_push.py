@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _sharing
-from git_replicate.commands._sharing import count
 from git_replicate.core.errors import ReplicateError, UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context

@@ -69,8 +69,3 @@ def connect(context: Context, remote: Remote, *, interactive: bool | None = None
 
     at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     return Transport(context.repository.layout, remote, interactive=at_terminal if interactive is None else interactive)
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

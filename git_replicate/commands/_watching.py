@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from git_replicate.core.progress import Tally, show_point, span
 from git_replicate.core.record import Status
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ class Progress:
             f"sweep {sweep}: {tally.counts()} in {span(time.monotonic() - self._began)}" + (f"; {best}" if best else "")
         )
         if stopped and tally.left and (self._recorded or any(_sweep_of(record) == sweep for record in before)):
-            of = f"{tally.left} of {tally.total} run{'s' * (tally.total != 1)} not done"
+            of = f"{tally.left} of {count(tally.total, 'run')} not done"
             self.say(f"{of}; to go on: git replicate sweep --resume {sweep}")
         self.compare([*([sweep] if tally.ended[Status.FINISHED] else []), *finished_in(before)])
 

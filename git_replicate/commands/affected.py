@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _bugs, _reading
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -40,7 +41,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     ]  # fmt: skip
     notices = []
     if left_out:
-        notices.append(f"{left_out} rerun{'s' * (left_out != 1)} left out (--reruns lists them)")
+        notices.append(f"{count(left_out, 'rerun')} left out (--reruns lists them)")
     if any(str(each.presence) == "unknown" for each in found):
         notices.append("unknown: this clone lacks what is needed to tell: git fetch --unshallow")
     columns = ("run", "status", "contains", "executed", "files", *(["experiment"] if text else []), "superseded_by")

@@ -6,12 +6,15 @@ import argparse
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _reading
-from git_replicate.core.errors import UsageError
+from git_replicate.core.errors import UsageError, UserError
 from git_replicate.core.secrets import mask_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from git_replicate.commands.context import Context
     from git_replicate.store.annotations import Change
+    from git_replicate.store.index import Row
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +39,43 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         raise UsageError("nothing to say of the run", "git replicate annotate latest --tag good")
     repository = context.writer
     rows = [_reading.find(context, name) for name in options.runs]
+    _check_untag(rows, options.runs, options.untag, options.tag)
     starts = {start_of(repository, row["oid"]): changes for row in rows}
     append(repository, starts, actor=context.config.identity())
     return 0
 
 
+def _check_untag(rows: Sequence[Row], names: Sequence[str], untag: Sequence[str], tag: Sequence[str]) -> None:
+    """`UserError` for a tag to be taken away that no run has; of several runs, one that has it will do."""
+    import json
+    import shlex
+    from difflib import get_close_matches
+
+    known = {*tag, *(name for row in rows for name in json.loads(row.get("tags") or "[]"))}
+    for name in untag:
+        if name in known:
+            continue
+        near = get_close_matches(name, sorted(known), 1)
+        if len(rows) > 1:
+            words = f"none of these runs has the tag {name!r}"
+        else:
+            words = f"the run has no tag {name!r}; " + (
+                f"it has: {', '.join(sorted(known))}" if known else "it has none"
+            )
+        meant = f"git replicate annotate {shlex.join([*names, '--untag', near[0]])}" if near else ""
+        raise UserError(words, meant or f"git replicate show {names[0]}")
+
+
 def _changes(options: argparse.Namespace, context: Context) -> list[Change]:
     from git_replicate.store.annotations import Change
 
+    if not all(tag.strip() for tag in (*options.tag, *options.untag)):
+        raise UsageError("a tag cannot be empty", "git replicate annotate latest --tag good")
+    if options.invalid is not None and not options.invalid.strip():
+        raise UsageError(
+            "--invalid takes the reason; --valid takes it back",
+            "git replicate annotate latest --invalid 'wrong labels'",
+        )
     changes = [Change("tag", tag) for tag in options.tag] + [Change("untag", tag) for tag in options.untag]
     if options.comment is not None:
         changes.append(Change("comment", mask_text(options.comment)))

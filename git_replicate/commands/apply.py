@@ -7,6 +7,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _reading
+from git_replicate.core.errors import IN_A_BARE_ONE, UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -22,17 +24,18 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.execution.snapshots import apply_code
     from git_replicate.store.store import read_run
 
+    if context.repository.layout.top is None:
+        raise UserError("this repository is bare: there is no worktree to apply a run to", IN_A_BARE_ONE)
     row = _reading.find(context, options.run)
     record = read_run(context.repository, row["oid"]).record
     if options.params:
         return _params(context, record)
     changed = apply_code(context.repository, record)
-    context.console.say(f"{changed} file{'s' * (changed != 1)} changed; HEAD is where it was. To look: git diff HEAD")
+    context.console.say(f"{count(changed, 'file')} changed; HEAD is where it was. To look: git diff HEAD")
     return 0
 
 
 def _params(context: Context, record: Record) -> int:
-    from git_replicate.core.errors import UserError
     from git_replicate.execution.snapshots import apply_params
 
     files = context.settings.params.files

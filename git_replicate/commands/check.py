@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
 from git_replicate.core.errors import UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -116,7 +117,7 @@ def _summary(context: Context, name: str, checked: Sequence[Checked], matches: M
         counts[str(each.outcome)] = counts.get(str(each.outcome), 0) + 1
     words = {"identical": "identical", "within-tolerance": "within tolerance", "differs": "moved", "none": "undecided"}
     said = ", ".join(f"{counts[key]} {words[key]}" for key in words if key in counts)
-    context.console.say(f"{len(checked)} pair{'s' * (len(checked) != 1)} against {name}: {said}")
+    context.console.say(f"{count(len(checked), 'pair')} against {name}: {said}")
     theirs, ours = matches.alone
     if theirs or ours:
         context.console.say(f"without a partner: {len(ours)} of HEAD, {len(theirs)} of {name}")

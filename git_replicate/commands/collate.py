@@ -11,6 +11,7 @@ from git_replicate.commands import _reading
 from git_replicate.core import collate
 from git_replicate.core.errors import UsageError
 from git_replicate.core.query import parse_sort
+from git_replicate.core.sizes import count
 from git_replicate.core.table import Table, fold_constants
 
 if TYPE_CHECKING:
@@ -107,12 +108,17 @@ def _running(options: argparse.Namespace, context: Context) -> list[Row]:
 
 
 def _say_none(options: argparse.Namespace, context: Context) -> None:
+    from git_replicate.store.lookup import near_experiment
+
+    if options.experiment and (hint := near_experiment(context.index, options.experiment)):
+        context.console.say(f"no experiment is called {options.experiment!r}; {hint}")
+        return
     context.console.say("no runs to collate" + ("" if options.all else "; --all takes failed ones as well"))
 
 
 def _say_left_out(context: Context, left: Mapping[str, int]) -> None:
     if left:
-        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
+        counts = ", ".join(_counted(number, reason) for reason, number in sorted(left.items()))
         context.console.say(f"note: left out: {counts} (--all takes them)")
 
 
@@ -177,6 +183,11 @@ def _asked(options: argparse.Namespace, context: Context) -> list[str]:
     return [_full(context, name) for name in names if name != "params" and not name.startswith("at(")]
 
 
+def _counted(number: int, reason: str) -> str:
+    """`2 failed`, `1 rerun`."""
+    return count(number, reason) if reason == "rerun" else f"{number:,} {reason}"
+
+
 def _why_not(row: Row) -> str:
     if row["status"] != "finished":
         return str(row["status"])
@@ -188,7 +199,7 @@ _READ = (
     "tree", "data", "environment", "curves", "params", "metrics",
 )  # fmt: skip
 """What this command looks at, besides the columns asked for by name."""
-_MARKS = (("invalid", "invalid"), ("superseded", "superseded_by"), ("archived", "archived"), ("reruns", "rerun_of"),
+_MARKS = (("invalid", "invalid"), ("superseded", "superseded_by"), ("archived", "archived"), ("rerun", "rerun_of"),
           ("mixed", "mixed"), ("leaked", "leaked"))  # fmt: skip
 _WHY_NOT = " ".join([
     "CASE WHEN runs.status <> 'finished' THEN runs.status",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
 from git_replicate.core.errors import UsageError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -47,7 +48,7 @@ def _hash(options: argparse.Namespace, context: Context) -> int:
     done, problems = complete_hashes(context.repository, read_run(context.repository, row["ref"]))
     for problem in problems:
         context.console.warn(problem)
-    context.console.say(f"{done} entries hashed" if done or problems else "nothing is left to hash")
+    context.console.say(f"{count(done, 'entry', 'entries')} hashed" if done or problems else "nothing is left to hash")
     return 1 if problems else 0
 
 
@@ -55,14 +56,12 @@ def _status(options: argparse.Namespace, context: Context, stages: Stages) -> in
     import tomli
 
     from git_replicate.capture.data import capture_data
-    from git_replicate.core.errors import UserError
+    from git_replicate.core.errors import IN_A_BARE_ONE, UserError
     from git_replicate.render import json_
 
     layout = context.repository.layout
     if layout.top is None:
-        raise UserError(
-            "this repository is bare: there are no data to look at", "run it in a clone or a worktree of it"
-        )
+        raise UserError("this repository is bare: there are no data to look at", IN_A_BARE_ONE)
     declared = context.settings.data
     text = capture_data(declared.paths, declared.named, top=layout.top, common_dir=layout.common_dir)
     data: dict[str, Any] = tomli.loads(text.decode()).get("data", {}) if text else {}
@@ -113,5 +112,5 @@ def _data_line(name: str, entry: dict[str, Any]) -> str:
     if entry.get("missing"):
         return f"{name}  missing on this machine (git config replicate.data.{name} PATH)"
     algorithm, _, digits = entry["hash"].partition(":")
-    size = f"{entry['bytes']} bytes" + (f" in {entry['files']} files" if "files" in entry else "")
+    size = count(entry["bytes"], "byte") + (f" in {count(entry['files'], 'file')}" if "files" in entry else "")
     return f"{name}  {algorithm}:{digits[:16]}  {size}  {entry['status']} since the latest run"

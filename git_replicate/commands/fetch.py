@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _sharing
-from git_replicate.commands._sharing import count
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from git_replicate.commands._sharing import count
-from git_replicate.core.sizes import size_text
+from git_replicate.core.sizes import count, size_text
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from git_replicate.commands import _reading
 from git_replicate.core.collate import every_column, plain_table
+from git_replicate.core.sizes import count
 from git_replicate.core.table import Table, fold_constants
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Row
+    from git_replicate.store.index import Index, Row
 
 _FRAME = ("run", "status", "age", "experiment")
 _PAGED: Final = 1_000
@@ -47,8 +48,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         return 0
     if not rows:
         if options.limit != 0:
-            yet = " match" if options.where or options.experiment else " yet: git replicate start -- python train.py"
-            console.say(f"no runs{yet}")
+            console.say(_nothing(options, index))
         return 0
     if options.format == "text":
         _reading.draw(context, options, fold_constants(run_table(rows), keep=_FRAME[:3]))
@@ -57,8 +57,19 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if more:
         console.say(f"note: the first {_PAGED} runs; for more, say how many: git replicate log -n 100000")
     if unreadable := index.unreadable():
-        console.say(f"note: {unreadable} runs have a record that this version cannot read")
+        console.say(f"note: {count(unreadable, 'record')} cannot be read by this version")
     return 0
+
+
+def _nothing(options: argparse.Namespace, index: Index) -> str:
+    """Why the list is empty: there are no runs, none of an experiment so called, or none that match."""
+    from git_replicate.store.lookup import near_experiment
+
+    if not (options.where or options.experiment):
+        return "no runs yet: git replicate start -- python train.py"
+    if options.experiment and (hint := near_experiment(index, options.experiment)):
+        return f"no experiment is called {options.experiment!r}; {hint}"
+    return "no runs match"
 
 
 def _condition(options: argparse.Namespace) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from git_replicate.commands import _reading
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -35,7 +36,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         context.console.say("the run has no outputs")
         return 0
     problems = []
-    outputs = f"{len(found)} output{'s' * (len(found) != 1)}"
+    outputs = count(len(found), "output")
     for output in found:
         problem = restore(context.repository, output, options.output, force=options.force)
         context.console.say(f"{output.path}  {problem or 'restored'}") if problem or len(found) < 50 else None
@@ -60,7 +61,7 @@ def _list(options: argparse.Namespace, context: Context, found: list[Found]) -> 
     for f in found:
         where = f"kept in the {f.output.kept}" if f.output.kept != "no" else "not kept"
         where += "" if f.here or f.output.kept == "no" else ", but not on this machine"
-        context.console.answer(f"{f.path:<{wide}}  {f.output.hash[:23]}  {f.output.bytes:>12} bytes  {where}")
+        context.console.answer(f"{f.path:<{wide}}  {f.output.hash[:23]}  {count(f.output.bytes, 'byte'):>18}  {where}")
     if any(f.output.kept == "store" and not f.here for f in found):
         context.console.say("hint: git replicate fetch --outputs")
     if not found:

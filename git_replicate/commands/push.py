@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _sharing
-from git_replicate.commands._sharing import count
 from git_replicate.core.errors import UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context

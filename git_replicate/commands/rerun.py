@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _bugs, _reading, _running
 from git_replicate.core.errors import ReplicateError, UsageError, UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def _rows(options: argparse.Namespace, context: Context) -> list[Row]:
     rows = [dict(each.row) for each in surely if not each.row.get("superseded_by") and not each.row.get("invalid")]
     left = len(listed) - len(rows)
     more = f"; {left} that did not run it, are superseded or not known are left out" if left else ""
-    context.console.say(f"{len(rows)} affected run{'s' * (len(rows) != 1)} to make again{more}")
+    context.console.say(f"{count(len(rows), 'affected run')} to make again{more}")
     return rows
 
 
@@ -157,8 +158,8 @@ def _show(context: Context, options: argparse.Namespace, found: Sequence[Rerun])
         return
     lines = []
     for name, statistics in sets.items():
-        count = sum(item.record.rerun_of == name for item in found)
-        lines += [f"{name} over {count} fresh seed{'s' * (count != 1)}", *describe_sets(statistics)]
+        fresh = sum(item.record.rerun_of == name for item in found)
+        lines += [f"{name} over {count(fresh, 'fresh seed')}", *describe_sets(statistics)]
     for item in found if not options.seeds else ():
         first, *rest = describe_verdict(item.verdict.as_document())
         lines += [f"{item.record.rerun_of}: {first}", *rest]

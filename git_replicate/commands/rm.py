@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from git_replicate.commands import _reading, _sharing
-from git_replicate.commands._sharing import count
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -18,17 +18,17 @@ _SHOWN = 20
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="*", help="runs")
     parser.add_argument("--where", metavar="EXPR", help="the runs for which an SQL expression holds")
-    parser.add_argument("--undo", action="store_true", help="bring removed runs back (within 30 days)")
+    parser.add_argument("--undo", action="store_true", help="bring removed runs back (30 days); without RUN: list them")
     parser.add_argument("--remote", action="store_true", help="delete them from the remote as well")
     parser.add_argument("--from", dest="source", metavar="REMOTE", help="the remote that --remote means")
     _sharing.add_prefix(parser)
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
-    if bool(options.runs) == (options.where is not None):
-        raise UsageError("name runs, or choose them with --where", "see: git replicate rm -h")
     if options.undo:
         return _undo(options, context)
+    if bool(options.runs) == (options.where is not None):
+        raise UsageError("name runs, or choose them with --where", "see: git replicate rm -h")
     names = _remove(options, context)
     return _delete_there(options, context, names) if options.remote else 0
 
@@ -38,10 +38,31 @@ def _undo(options: argparse.Namespace, context: Context) -> int:
 
     if options.where is not None or options.remote:
         raise UsageError("--undo takes the names of runs", "git replicate rm --undo RUN; then git replicate push")
+    if not options.runs:
+        return _list_removed(context)
     repository = context.writer
     for run in [find_removed(repository, name) for name in options.runs]:
         restore(repository, run, actor=context.config.identity())
         context.console.say(f"brought back {run.name}")
+    return 0
+
+
+def _list_removed(context: Context) -> int:
+    from git_replicate.core.table import Table
+    from git_replicate.render import text
+    from git_replicate.store.trash import KEPT_DAYS, removed_runs
+
+    found = removed_runs(context.repository)
+    columns = ("run", "removed", "experiment", "message")
+    rows = [
+        (_reading.short_id(each.run.id), _reading.age(each.removed_on), each.run.experiment, each.message or None)
+        for each in found
+    ]
+    if not rows:
+        context.console.say(f"no run was removed in the last {KEPT_DAYS} days")
+        return 0
+    context.console.answer(text.render(Table(columns, tuple(rows)), width=context.console.width), page=True)
+    context.console.say("to bring one back: git replicate rm --undo RUN; the last removed: latest")
     return 0
 
 

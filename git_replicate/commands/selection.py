@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from git_replicate.core.errors import UsageError
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.capture.curves import Point
@@ -36,7 +37,9 @@ def fill_selection(context: Context, rows: Sequence[Row], expression: str) -> No
         else:
             row[f"metrics.{expression}"] = value
     if without:
-        context.console.say(f"note: {without} of {len(rows)} runs have no {wanted} at the step of {choice}({chooser})")
+        context.console.say(
+            f"note: no {wanted} at the step of {choice}({chooser}) in {without} of {count(len(rows), 'run')}"
+        )
 
 
 def value_at(points: Sequence[Point], wanted: str, choice: str, chooser: str) -> float | None:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +90,7 @@ def _queued_lines(waiting: Sequence[Waiting]) -> Iterator[str]:
             continue
         sweep, asked = first.run.record.sweep.get("id", ""), sum(1 for _ in read_asked(first.run.ticket))
         job = f"{first.run.handed.scheduler} job {first.run.task.job}"
-        yield f"sweep {sweep}  {len(items)} of {asked} runs queued  {age}  {job}{why}"
+        yield f"sweep {sweep}  {len(items)} of {count(asked, 'run')} queued  {age}  {job}{why}"
 
 
 def _is_over(item: Waiting) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.sizes import count
 from git_replicate.core.strategies import MANUAL, PRUNERS, SAMPLERS
 from git_replicate.git.repository import Oid
 
@@ -205,12 +206,14 @@ def _missing(
     waiting = {run.record.id for run in queued_runs(context.repository)} if running else set()
     waits = {key for key, record in running.items() if record.id in waiting}
     if waits:
-        context.console.say(f"{len(waits)} runs wait for their jobs: git replicate status")
+        context.console.say(
+            f"{count(len(waits), 'run waits for its job', 'runs wait for their jobs')}: git replicate status"
+        )
     elsewhere = known.elsewhere() - waits
     if elsewhere:
-        name = running[min(elsewhere, key=str)].id
+        name, are = running[min(elsewhere, key=str)].id, "is" if len(elsewhere) == 1 else "are"
         context.console.say(
-            f"{len(elsewhere)} of its runs had begun on another machine and are left to it "
+            f"{len(elsewhere)} of its runs, begun on another machine, {are} left to it "
             f"(what is lost there is done here after: git replicate rm {name})"
         )
     left = [planned for planned in plan if key_of(planned) not in there]
@@ -293,7 +296,7 @@ def _carry_out(
         progress.compare(finished_in(before))
         context.console.answer("\n".join(sweeps))
         return 0
-    runs = "as many runs as you like" if open_ended else f"{number} run{'s' * (number != 1)}"
+    runs = "as many runs as you like" if open_ended else count(number, "run")
     progress.say(f"sweep {job.sweep.id}: {runs}{more}")
     stopped = ""
     if job.sweep.options.prepare or context.settings.environment.prepare or context.settings.stage:

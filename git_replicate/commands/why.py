@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading, _running
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -180,8 +181,8 @@ def _describe_proof(context: Context, proof: Proof) -> str:
         sides = (("-", part.first, "red"), ("+", part.second, "green"))
         lines += [style(f"    {sign} {brief(value)}", color) for sign, value, color in sides if value is not None]
     if proof.noise:
-        lines.append(f"noise: standard deviation {proof.noise['std']:.3g} over {proof.noise['n']} runs")
+        lines.append(f"noise: standard deviation {proof.noise['std']:.3g} over {count(int(proof.noise['n']), 'run')}")
     if runs:
         of = f" of {style(proof.metric)}" if proof.metric else ""
-        lines.append(f"by {runs} run{'s' * (runs != 1)}{of} (git replicate log --all shows them)")
+        lines.append(f"by {count(runs, 'run')}{of} (git replicate log --all shows them)")
     return "\n".join(lines) + "\n"

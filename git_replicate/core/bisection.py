@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from git_replicate.core import stats
+from git_replicate.core.sizes import count
 
 T = TypeVar("T")
 
@@ -213,7 +214,7 @@ class _Search:
         if not _pairs_apart(pairs):
             raise self._end(
                 Outcome.NOISE,
-                f"over {len(pairs)} seeds the difference is no more than what the seeds make "
+                f"over {count(len(pairs), 'seed')} the difference is no more than what the seeds make "
                 "(to find what makes it with the first run's seed: --same-seed)",
             )
         if _steady(pairs):

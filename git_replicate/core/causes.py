@@ -29,6 +29,15 @@ _COMPUTED_WITH: Final = {"torch": 0.5, "libraries": 0.45, "threads": 0.42, "cpu_
 _HARDWARE: Final = ("cpu", "cpus", "gpu", "gpus", "driver", "memory_gib", "architecture", "machine")
 
 
+class _Nothing:
+    def __str__(self) -> str:
+        return "none"
+
+
+NOTHING: Final = _Nothing()
+"""A param that is there and is None, or null; what is not there at all is None."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChangedFile:
     """A file that is not the same in two trees; a side's id is "" where there is none."""
@@ -53,14 +62,11 @@ class Cause:
     note: str = ""
 
     def as_document(self) -> dict[str, Any]:
+        first, second = (None if value is NOTHING else value for value in (self.first, self.second))
         return {
-            "kind": self.kind, "name": self.name, "from": _plain(self.first), "to": _plain(self.second),
+            "kind": self.kind, "name": self.name, "from": first, "to": second,
             "score": self.score, "proved": self.proved, **({"note": self.note} if self.note else {}),
         }  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    return "absent" if value is None else value
 
 
 def find_causes(
@@ -159,8 +165,8 @@ def _words(first: Sequence[str], second: Sequence[str]) -> tuple[str | None, str
 
 
 def _known(record: Record) -> dict[str, Any]:
-    """The params by dotted name, with "null" for nothing."""
-    return {**flat(record.params), **dict.fromkeys(record.params_null, "null")}
+    """The params by dotted name."""
+    return {**flat(record.params), **dict.fromkeys(record.params_null, NOTHING)}
 
 
 def _is_unseen_default(name: str, first: Record, second: Record) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from git_replicate.core import stats
 from git_replicate.core.errors import UserError
+from git_replicate.core.sizes import count
 from git_replicate.core.table import Spread, Table, plain
 
 Row = Mapping[str, Any]
@@ -186,9 +187,9 @@ def _label(keys: Sequence[str], values: Sequence[Any]) -> str:
 def nan_notices(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[str, ...]:
     notices = []
     for metric in metrics:
-        count = sum(1 for value in numbers_of(rows, metric) if value != value)
-        if count:
-            notices.append(f"{metric.removeprefix('metrics.')} is NaN in {count} of {len(rows)} runs")
+        number = sum(1 for value in numbers_of(rows, metric) if value != value)
+        if number:
+            notices.append(f"{metric.removeprefix('metrics.')} is NaN in {number} of {count(len(rows), 'run')}")
     return tuple(notices)
 
 

@@ -14,6 +14,10 @@ class ReplicateError(Exception):
         self.hint = hint
 
 
+IN_A_BARE_ONE = "git clone . ../work, and run it there; log, show, collate, diff, push, fetch and gc work in this one"
+"""The hint where a bare repository has no working tree."""
+
+
 class UserError(ReplicateError):
     """Something the user asked for cannot be done as asked."""
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from git_replicate.core import stats
 from git_replicate.core.table import Spread, human
+
+FEWEST: Final = 3
+"""New results that an interval around them takes: that of two would be 31 standard deviations wide."""
 
 
 def compare_sets(before: Sequence[float], fresh: Sequence[float]) -> dict[str, Any]:
@@ -23,6 +26,8 @@ def compare_sets(before: Sequence[float], fresh: Sequence[float]) -> dict[str, A
     if len(one) < len(before) or len(two) < len(fresh) or not one or len(two) < 2:
         return {"outcome": "undecided", **found}
     found |= {"mean": stats.mean(two), "std": stats.std(two)}
+    if len(two) < FEWEST:
+        return {"outcome": "undecided", **found}
     if len(one) == 1:
         width = stats.t_quantile(len(two) - 1) * (stats.std(two) or 0.0) * math.sqrt(1 + 1 / len(two))
         low, high = found["mean"] - width, found["mean"] + width
@@ -65,6 +70,10 @@ def describe_sets(statistics: Mapping[str, Mapping[str, Any]]) -> list[str]:
             where = "in" if found["outcome"] == "alike" else "not in"
             lines.append(f"  {metric}: {fresh}; the original, {human(float(found['before'][0]))}, is {where} what")
             lines[-1] += f" other seeds give (95 %: {low:.5g} to {high:.5g})"
+        elif "mean" in found:
+            known = [value for value in found["before"] if math.isfinite(value)]
+            one = human(known[0] if len(known) == 1 else Spread(stats.mean(known), stats.std(known), len(known)))
+            lines.append(f"  {metric}: {one} before, {fresh} now: too few to compare (--seeds {FEWEST} or more)")
         else:
             lines.append(f"  {metric}: {len(found['before'])} before, {len(found['fresh'])} now: too few to compare")
         if len(found["fresh"]) > 1 and len(set(found["fresh"])) == 1:

@@ -153,7 +153,7 @@ def merge_settings(sources: Sequence[tuple[str, Mapping[str, Any]]], mistakes: S
         found += [f"{source}: {mistake}" for mistake in wrong]
         merged = _united(merged, document)
     if found:
-        raise ConfigError("; ".join(found), "every key and its meaning: git replicate init --help")
+        raise ConfigError("; ".join(found), "every key: git replicate init -h")
     settings: Settings = _read(Settings, merged, "", [])
     return settings
 
@@ -235,6 +235,21 @@ def text_settings(values: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], 
             table = table.setdefault(folder, {})
         table[last] = value
     return document, mistakes, unknown
+
+
+def key_lines() -> list[str]:
+    """Every key of `replicate.toml`, a line a table."""
+    tables: dict[str, list[str]] = {}
+    for f in dataclasses.fields(Settings):
+        inner = _LISTS.get(f.name) or _TABLES.get(f.name) or _hints(Settings)[f.name]
+        if dataclasses.is_dataclass(inner):
+            title = f"[[{f.name}]]" if f.name in _LISTS else f"[{f.name}{'.NAME' * (f.name in _TABLES)}]"
+            tables[title] = [own.name for own in dataclasses.fields(inner) if f"{f.name}.{own.name}" not in _TABLES]
+        else:
+            tables.setdefault("", []).append(f.name)
+    for name, kind in _TABLES.items():
+        tables.setdefault(f"[{name}.NAME]", [own.name for own in dataclasses.fields(kind)])
+    return [f"{title} {', '.join(keys)}".strip() for title, keys in tables.items()]
 
 
 def nearest_key(key: str) -> str:

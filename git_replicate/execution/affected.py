@@ -17,6 +17,7 @@ from git_replicate.core.containment import Change, Fault, Lines, Presence, both,
 from git_replicate.core.errors import UserError
 from git_replicate.core.hunks import lines_of, parse_hunks
 from git_replicate.core.paths import quote_path
+from git_replicate.core.sizes import count
 from git_replicate.git.changed import changed_paths, renamed_to
 from git_replicate.git.history import diff_blobs
 from git_replicate.git.repository import Oid, Repository
@@ -68,7 +69,9 @@ def lines_in(repo: Repository, text: str, revision: str) -> Bug:
         raise UserError(f"{path} is not in {revision}", f"git ls-tree -r --name-only {revision}")
     start, stop = int(first or 1) - 1, int(last or first or 0)
     if first and not 0 <= start < stop <= len(lines_of(data)):
-        raise UserError(f"{text}: {path} has {len(lines_of(data))} lines in {revision}", f"git show {revision}:{path}")
+        raise UserError(
+            f"{text}: {path} has {count(len(lines_of(data)), 'line')} in {revision}", f"git show {revision}:{path}"
+        )
     return Bug(f"{text} of {revision}", commit, (Lines(path, data, start, stop),))
 
 

@@ -22,6 +22,7 @@ from git_replicate.capture.environment.python import describe, package_folders
 from git_replicate.capture.environment.recipe import Missing, Recipe, Requirement
 from git_replicate.core.errors import UserError
 from git_replicate.core.secrets import mask_command, mask_text
+from git_replicate.core.sizes import count
 
 _FORGOTTEN: Final = frozenset({
     "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PIP_TARGET",
@@ -43,7 +44,7 @@ class UnavailableError(BuildError):
 
     def __init__(self, missing: Sequence[Missing], hint: str) -> None:
         listed = "; ".join(map(str, missing))
-        parts = f"{len(missing)} part{'s' * (len(missing) != 1)}"
+        parts = count(len(missing), "part")
         super().__init__(f"{parts} of the environment cannot be had: {listed}", hint)
         self.missing = tuple(missing)
 

@@ -14,6 +14,7 @@ from git_replicate.core import stats
 from git_replicate.core.errors import UserError
 from git_replicate.core.pairing import Match, Matches, pair_runs, values_of
 from git_replicate.core.settings import Settings, Tolerance
+from git_replicate.core.sizes import count
 from git_replicate.core.verdict import Outcome
 from git_replicate.execution.sides import compare_sides, read_side
 from git_replicate.git.history import commits_between
@@ -106,7 +107,7 @@ def _samples(match: Match) -> Checked:
         }  # fmt: skip
     outcomes = {Outcome(entry["outcome"]) for entry in metrics.values()}
     worst = Outcome.DIFFERS if Outcome.DIFFERS in outcomes else Outcome.WITHIN if outcomes else Outcome.NONE
-    sizes = f"{len(match.first)} and {len(match.second)} runs of other seeds"
+    sizes = f"{len(match.first)} and {count(len(match.second), 'run')} of other seeds"
     return Checked(match, worst, {"outcome": str(worst), "metrics": metrics}, (sizes,))
 
 

@@ -23,6 +23,7 @@ from git_replicate.capture.tracked import Tracked, read_points, trackers_of
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
+from git_replicate.core.sizes import count
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.observed import observe_code, observe_data, read_seen, without_report
 from git_replicate.execution.outcome import Outcome, read_outcome
@@ -88,7 +89,7 @@ def conclude_run(
     record = code_seen.record
     notices += [*filter(None, [without_report(record, plan, report)]), *code_seen.notices]
     if cut:
-        notices.append(f"the log is cut in its middle: {cut} bytes are left out")
+        notices.append(f"the log is cut in its middle: {count(cut, 'byte')} left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
     parts = replace(parts, extra={**code_seen.extern, **({CELLS_FILE: cells.text} if cells.total else {})})
     start, record = _started(repo, spool, record, parts)
@@ -220,7 +221,7 @@ def read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byte
     found = reader.metrics
     notices: list[str] = [*found.notices()]
     if reader.unread:
-        notices.append(f"the output came too fast to be read; no metrics are from {reader.unread} bytes of it")
+        notices.append(f"the output came too fast to be read; no metrics are from {count(reader.unread, 'byte')} of it")
     since = record.started.timestamp() if record.started else None
     declared = find_metrics_files(plan.metrics, plan.top)
     tracked = read_points(spool.path(PROBE_FOLDER), since=since)

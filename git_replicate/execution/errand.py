@@ -24,6 +24,7 @@ from git_replicate.core.errors import GitError, ReplicateError, UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.record import Record, Status
 from git_replicate.core.settings import Settings
+from git_replicate.core.sizes import count
 from git_replicate.execution.conclude import conclude_run, outcome_of
 from git_replicate.execution.engine import LocalEngine
 from git_replicate.execution.guard import Guard
@@ -223,7 +224,7 @@ def _brought_back(errand: Errand, repo: Repository, answer: Answer) -> Answer:
         digest = output.hash.partition(":")[2]
         file = blobs.path_of(blobs.default_store(repo.layout.common_dir), digest)
         if output.bytes > room:
-            left.append(f"{path} ({output.bytes:,} bytes) stays on {os.uname().nodename}: {file}")
+            left.append(f"{path} ({count(output.bytes, 'byte')}) stays on {os.uname().nodename}: {file}")
             continue
         with contextlib.suppress(OSError), open(file, "rb") as opened:
             large[digest] = opened.read()

@@ -26,6 +26,7 @@ from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.core.errors import GitError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Record
+from git_replicate.core.sizes import count
 from git_replicate.execution.plan import Plan, started_at
 from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
 
@@ -124,7 +125,7 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
     runtime = {**record.runtime, "imported": sorted(imported)} if imported else record.runtime
     kept = [path for path in found.outside if not _GENERATED.search(path)]
     record = replace(record, code=code, runtime=runtime)
-    notices = [f"code.executed: {found.cut} files more were run than are listed"] if found.cut else []
+    notices = [f"code.executed: more was run than is listed, by {count(found.cut, 'file')}"] if found.cut else []
     try:
         extern = collect_extern(kept, plan.top, seen.prefixes)
     except (GitError, OSError) as error:

@@ -17,7 +17,7 @@ from git_replicate.capture.params import Params, capture_params, placeholders
 from git_replicate.capture.program import program_name
 from git_replicate.capture.seeds import draw_seed, seed_environment
 from git_replicate.core import record as records
-from git_replicate.core.errors import GitError, StorageError, UserError
+from git_replicate.core.errors import IN_A_BARE_ONE, GitError, StorageError, UserError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.names import ExperimentName, RunId, clean_component, experiment_name, new_run_id
 from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
@@ -252,9 +252,7 @@ def new_record(request: Request, place: Place, captured: Captured, run: RunId, n
 def _worktree(place: Place) -> str:
     top = place.repository.layout.top
     if top is None:
-        raise UserError(
-            "this repository is bare: there is no working tree to record", "run it in a clone or a worktree of it"
-        )
+        raise UserError("this repository is bare: there is no working tree to record", IN_A_BARE_ONE)
     return top
 
 

@@ -22,6 +22,7 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.paths import unquote_path
 from git_replicate.core.record import Code, Record, Seeds
 from git_replicate.core.settings import Settings
+from git_replicate.core.sizes import count
 from git_replicate.core.verdict import Side
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.isolation import Worktree, link_paths, place_data
@@ -264,13 +265,13 @@ def _compare_environment(recorded: bytes, site: Site, request: Request, setup: S
     found = compare_environments(recorded, now)
     if not found:
         return
-    count = f"{len(found)} difference{'s' * (len(found) != 1)}"
+    differences = count(len(found), "difference")
     if setup.environment == "strict":
         raise UserError(
-            f"{count} from the recorded environment: {'; '.join(map(str, found))}",
+            f"{differences} from the recorded environment: {'; '.join(map(str, found))}",
             "to build the recorded one: --env recorded; to go on with this one: --env current",
         )
-    inner.warn(f"{count} from the recorded environment (to build that: --env recorded):")
+    inner.warn(f"{differences} from the recorded environment (to build that: --env recorded):")
     for difference in found:
         inner.say(f"  {difference}")
 

@@ -20,6 +20,7 @@ from git_replicate.capture.seeds import SEED_VARIABLE
 from git_replicate.core.errors import GitError, ReplicateError, StorageError, UserError
 from git_replicate.core.names import RUNS_PREFIX, RunId, clean_component, new_run_id
 from git_replicate.core.record import Record, Scheduler, Status
+from git_replicate.core.sizes import count
 from git_replicate.execution.command import PARAMS_VARIABLE
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.jobs import RUN_VARIABLE
@@ -88,7 +89,7 @@ def submit_many(tasks: Sequence[Task], name: str, place: Place, options: Sequenc
                 handed, _ = _hand_over(kind, place, _enqueue_all(chunk, there), ask)
             except ReplicateError as error:
                 if start:
-                    error.message += f" (jobs {', '.join(jobs)} with the first {start} runs are queued)"
+                    error.message += f" (jobs {', '.join(jobs)} with the first {count(start, 'run')} are queued)"
                 raise
             jobs.append(handed.job)
     return jobs

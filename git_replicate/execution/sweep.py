@@ -24,6 +24,7 @@ from git_replicate.core.errors import ReplicateError, UserError
 from git_replicate.core.query import quote
 from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.settings import ResultsSettings
+from git_replicate.core.sizes import count
 from git_replicate.core.sweep import Planned, Sweep, planned_of
 from git_replicate.execution.delivery import fault, same_program
 from git_replicate.execution.engine import Engine, WorkerDiedError
@@ -233,7 +234,7 @@ def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_
     if record.status in (Status.FAILED, Status.LOST):
         state.failures += 1
         if stop_after and state.failures >= stop_after:
-            _stop(state, f"{state.failures} run{'s' * (state.failures != 1)} failed")
+            _stop(state, f"{count(state.failures, 'run')} failed")
 
 
 def _stop(state: _State, why: str) -> None:
@@ -335,7 +336,7 @@ def alike(
         else:
             same[key] = record
     for what, number in unlike.items():
-        say(f"done again: {number} run{'s' * (number != 1)} of other sweeps had {what}")
+        say(f"done again: {count(number, 'run')} of other sweeps had {what}")
     return same
 
 

@@ -113,7 +113,10 @@ def _no_repository(directory: str, stderr: str) -> NotARepositoryError:
         return NotARepositoryError(f"git does not trust this repository: {reason}", command)
     if any("safe.bareRepository" in line for line in lines):
         _refuse_git_folder(directory)
-        return NotARepositoryError("this is a bare repository", "name it: GIT_DIR=. git replicate log")
+        return NotARepositoryError(
+            "this is a bare repository: runs are made in a clone",
+            "to read those that are here: GIT_DIR=. git replicate log",
+        )
     if not reason or "not a git repository (or" in reason:
         reason = reason.partition(" (or")[0] or (lines[0] if lines else "git says nothing")
         return NotARepositoryError(reason, "git init, or change into a repository")

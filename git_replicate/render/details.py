@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from git_replicate.core.nested import flat
+from git_replicate.core.sizes import count
 from git_replicate.core.table import human
 from git_replicate.core.verdict import describe_verdict
 
@@ -36,7 +37,7 @@ def describe_run(
             lines += ["", style(title.replace("_", " "), "bold"), *_pairs(_annotated(document, title, values), style)]
     for name, points in curves.items():
         numbers = [point["value"] for point in points]
-        lines.append(f"  {style(name)}  {sparkline(numbers)}  {len(numbers)} points")
+        lines.append(f"  {style(name)}  {sparkline(numbers)}  {count(len(numbers), 'point')}")
     for title, text in (("code", _code(document)), ("seeds", _seeds(document.get("seeds", {})))):
         if text:
             lines += ["", style(title, "bold"), *_pairs(text, style)]
@@ -172,7 +173,9 @@ def _files(document: Mapping[str, Any], style: Style, git_dir: str) -> list[str]
     if outputs:
         lines += ["", style("outputs", "bold")]
         for path, entry in outputs.items():
-            lines.append(f"  {style(path)}  {entry.get('bytes', 0)} bytes  kept: {style(entry.get('kept', 'no'))}")
+            lines.append(
+                f"  {style(path)}  {count(entry.get('bytes', 0), 'byte')}  kept: {style(entry.get('kept', 'no'))}"
+            )
     if document.get("data"):
         lines += ["", style("data", "bold")]
         for name, entry in document["data"].items():

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from git_replicate.core.sizes import count
 from git_replicate.core.table import Spread, Table, human, same
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -17,6 +18,8 @@ _HEADLINE = 4
 """Metrics shown before any param is."""
 _WHOLE = frozenset({"id", "run", "started", "finished"})
 """Columns that are never cut: what is in them is copied."""
+_OF_RUNS = frozenset("experiment id run status started finished age seconds seed tags message".split())
+"""Names that mean something of the run itself: a param or metric that is called so is shown with its prefix."""
 Paint = Callable[[str, str, Any], str]
 """(text of a cell, its column, its value) to the same text, perhaps in colour."""
 
@@ -25,7 +28,8 @@ def render(table: Table, *, width: int | None = None, paint: Paint | None = None
     """The table as lines; `width` None for no limit, since what does not go to a terminal must not be cut."""
     lines = [f"{heading}{_constants(table, width)}"] if table.constants else []
     columns = [short_name(name, table.columns) for name in table.columns]
-    cells = [[_clean(human(value)) for value in row] for row in table.rows]
+    params = [name.startswith("params.") for name in table.columns]
+    cells = [[_cell(*pair) for pair in zip(row, params, strict=True)] for row in table.rows]
     shown = _fit(table, columns, cells, width)
     dropped = [i for i in range(len(columns)) if i not in shown]
     sizes = {i: max([_width(columns[i]), *(_width(row[i]) for row in cells)]) for i in shown}
@@ -40,14 +44,14 @@ def render(table: Table, *, width: int | None = None, paint: Paint | None = None
         lines.append(_GAP.join(padded).rstrip())
     if dropped:
         names = ", ".join(columns[i] for i in dropped)
-        head, tail = f"({len(dropped)} column{'s' * (len(dropped) != 1)} hidden: ", "; all of them: | less -S)"
+        head, tail = f"({count(len(dropped), 'column')} hidden: ", "; all of them: | less -S)"
         lines.append(f"{head}{_cut(names, max((width or 80) - len(head) - len(tail), 8))}{tail}")
     return "\n".join(lines) + "\n"
 
 
 def _constants(table: Table, width: int | None) -> str:
     """What is the same in every row, as much as fits in one line, and how much more there is."""
-    pairs = [f"{short_name(name, ())}={_clean(human(value))}" for name, value in table.constants]
+    pairs = [f"{short_name(name, ())}={_cell(value, name.startswith('params.'))}" for name, value in table.constants]
     text = _GAP.join(pairs)
     if width is None or _width(text) <= width:
         return text
@@ -61,12 +65,12 @@ def _constants(table: Table, width: int | None) -> str:
 
 
 def short_name(name: str, others: Sequence[str]) -> str:
-    """A column's name without `params.` or `metrics.`, unless another one would then have the same."""
+    """A column's name without `params.` or `metrics.`, unless another one, or what a run itself has, is called so."""
     for prefix in ("params.", "metrics."):
         if name.startswith(prefix):
             short = name.removeprefix(prefix)
             twins = sum(1 for other in others if other in (short, f"params.{short}", f"metrics.{short}"))
-            return _clean(short if twins < 2 else name)
+            return _clean(short if twins < 2 and short not in _OF_RUNS else name)
     return _clean(name)
 
 
@@ -152,6 +156,11 @@ def _numeric(rows: Sequence[Sequence[Any]], position: int) -> bool:
 def _pad(text: str, size: int, right: bool, *, last: bool) -> str:
     blank = " " * max(size - _width(text), 0)
     return blank + text if right else text if last else text + blank
+
+
+def _cell(value: Any, is_param: bool) -> str:
+    """A value as it is shown: nothing is an empty cell, so a param that is an empty text shows its quotes."""
+    return '""' if is_param and value == "" else _clean(human(value))
 
 
 def _clean(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from git_replicate.core.errors import UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.record import Record
+from git_replicate.core.sizes import count
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.transport import RefGoneError, Transport
@@ -121,7 +122,7 @@ def _take(
         transport.fetch(batch.specs)
         done += len(batch.refs)
         if len(refs) > BATCH:
-            say(f"{done} of {len(refs)} runs")
+            say(f"{done:,} of {count(len(refs), 'run')}")
 
 
 def _sort(repo: Repository, wanted: set[str], before: Mapping[str, Oid], taken: Taken, gone: set[str]) -> None:

@@ -89,7 +89,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 YIELDING: Final = frozenset(
     "data environment curves ref oid cluster job task trial sweep directory reason base tree branch user host email"
-    " attempts seed_mode verdict hybrid snapshot signal".split()
+    " attempts seed seed_mode verdict hybrid snapshot signal".split()
 )
 """Attributes whose bare name is not taken for theirs where a param or metric is called so."""
 

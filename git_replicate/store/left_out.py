@@ -33,6 +33,7 @@ _FOLDERS: Final[Mapping[bytes, str]] = {
 }  # fmt: skip
 _ENVIRONMENT_PROGRAM: Final = lazy(rb"activate(?:\.\w+)?|Activate\.ps1|(?:python|pip)[\d.]*")
 _CACHE_FILES: Final = (b".pyc", b".pyo", b".pyd~")
+_BUNDLE: Final = lazy(rb"# v\d+ git bundle\n")
 _HEAD_BYTES: Final = 1_000_000  # of a file, searched for secrets
 _HASH_SECONDS: Final = 5.0
 _HASH_BYTES: Final = 2_000_000_000
@@ -40,6 +41,7 @@ _SHOWN: Final = 5
 _WORDS: Final[Mapping[str, str]] = {
     "written-by-run": "written by an earlier run",
     "excluded": "excluded by configuration",
+    "bundle": "a bundle of git objects",
 }
 
 
@@ -120,8 +122,8 @@ def judge(
             links.append(path)
     _leave_out_folders(sizes, settings, entries)
     for path, size in list(sizes.items()):
-        if _holds_secret(os.path.join(top, path)):
-            entries[path] = LeftOut(quote_path(path), "secret", size)
+        if reason := _head_reason(os.path.join(top, path)):
+            entries[path] = LeftOut(quote_path(path), reason, size)
             del sizes[path]
     return Judgement((*sizes, *links), tuple(entries[path] for path in sorted(entries)))
 
@@ -225,13 +227,19 @@ def _leave_out_folders(sizes: dict[bytes, int], settings: SnapshotSettings, entr
             parent.paths += pile.paths
 
 
-def _holds_secret(full: bytes) -> bool:
-    """Whether the beginning of a file holds a token or key by its shape; unreadable files are git's to refuse."""
+def _head_reason(full: bytes) -> str:
+    """Why a file is left out by its beginning: it is a bundle of git's (ours as well), or a token or key is in it.
+
+    Unreadable files are git's to refuse.
+    """
     try:
         with open(full, "rb") as file:
-            return find_secret(file.read(_HEAD_BYTES)) is not None
+            head = file.read(_HEAD_BYTES)
     except OSError:
-        return False
+        return ""
+    if _BUNDLE.match(head):
+        return "bundle"
+    return "secret" if find_secret(head) is not None else ""
 
 
 def exclusion(patterns: Sequence[str]) -> re.Pattern[bytes] | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from git_replicate.core.errors import FormatError, UserError
 from git_replicate.core.names import RUNS_PREFIX, is_run_id
 from git_replicate.core.query import quote
+from git_replicate.core.sizes import count
 from git_replicate.core.stats import smaller_is_better
 from git_replicate.store.index import Index, Row
 from git_replicate.store.store import read_run
@@ -51,10 +52,10 @@ def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize:
     return _by_commit(index, name)
 
 
-def _there_are(count: int) -> str:
-    if count == 0:
+def _there_are(number: int) -> str:
+    if number == 0:
         return "there are no runs yet"
-    return f"there {'is' if count == 1 else 'are'} only {count} run{'s' * (count != 1)}"
+    return f"there {'is' if number == 1 else 'are'} only {count(number, 'run')}"
 
 
 def _by_commit(index: Index, name: str) -> Row:
@@ -73,8 +74,24 @@ def _by_commit(index: Index, name: str) -> Row:
     hint = (
         f"git replicate log --where \"snapshot = '{commit}' or base = '{commit}'\"" if tested else "git replicate log"
     )
-    runs = f"{len(tested)} run{'s' * (len(tested) != 1)} tested it" if tested else "no run tested it"
+    runs = f"{count(len(tested), 'run')} tested it" if tested else "no run tested it"
     raise UserError(f"{name} is a commit, but not one of a run's record; {runs}", hint)
+
+
+def near_experiment(index: Index, name: str) -> str:
+    """What was probably meant by the name of an experiment that no run has; "" if there is one."""
+    names = list(dict.fromkeys(str(row["experiment"]) for row in index.select(None, columns=("experiment",))))
+    if not names or name in names:
+        return ""
+    near = difflib.get_close_matches(name, names, 1, _ALIKE)
+    if not near:
+        try:
+            run = find_run(index, name)
+        except UserError:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            return f"there are: {', '.join(names[:_SHOWN])}{more}"
+        return f"it names a run: git replicate show {run['id']}"
+    return f"did you mean {near[0]}?"
 
 
 def _nearest(index: Index, name: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.names import NOTES_REF, RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
+from git_replicate.core.sizes import count
 from git_replicate.git.loose import drop_broken_ref
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, RefUpdate, Repository
@@ -142,7 +143,7 @@ def _write_batch(repo: Repository, folder: str, marks: Mapping[str, Sequence[Oid
         due.update({commit: blob for commit in ended if (blob := _record_blob(repo, commit))})
         return due
 
-    message = f"notes of {len(ended)} run{'s' * (len(ended) != 1)}"
+    message = f"notes of {count(len(ended), 'run')}"
     tip = put_notes(repo, NOTES_REF, decide, who=_WRITER, when=int(time.time()), message=message)
     _write_whole(os.path.join(folder, _TIP), (tip or "").encode())
     for name, commits in marks.items():

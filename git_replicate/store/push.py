@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from git_replicate.core.errors import UserError
 from git_replicate.core.names import ANNOTATIONS_REF, RUNS_PREFIX, parse_run_ref
+from git_replicate.core.sizes import count
 from git_replicate.git.backoff import wait
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.transport import RefPush, Transport
@@ -113,7 +114,7 @@ def send(
             sent.advice = sent.advice or advice(answer.refusal, transport.remote)
         done += len(batch.refs)
         if len(runs) > BATCH:
-            say(f"{done} of {len(runs)} runs")
+            say(f"{done:,} of {count(len(runs), 'run')}")
     if not (sent.refused and not sent.runs):
         sent.annotations = send_annotations(repo, transport, names, plan.listing.annotations)
     return sent

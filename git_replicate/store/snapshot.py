@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Final
 
-from git_replicate.core.errors import GitError, RefMovedError, ReplicateError, StorageError, UserError
+from git_replicate.core.errors import IN_A_BARE_ONE, GitError, RefMovedError, ReplicateError, StorageError, UserError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.names import RESERVED_FOLDER, RUNS_PREFIX
 from git_replicate.core.paths import quote_path, unquote_path
@@ -154,7 +154,7 @@ def snapshot_commit(tree: Oid, parent: Oid | None, parent_commit: Commit | None)
 
 def _top(layout: Layout) -> bytes:
     if layout.top is None:
-        raise UserError("a bare repository has no working tree to record", "run it in a clone: git clone <this> work")
+        raise UserError("this repository is bare: there is no working tree to record", IN_A_BARE_ONE)
     return os.fsencode(layout.top)
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from git_replicate.core import record as records
 from git_replicate.core.errors import FormatError, GitError, RefMovedError, UserError
+from git_replicate.core.frozen import frozen
 from git_replicate.core.names import (
     RESERVED_FOLDER,
     RUNS_PREFIX,
@@ -133,8 +134,34 @@ def list_removed(repo: Repository) -> list[RunRef]:
     return found
 
 
+@frozen
+class Removed:
+    """A run in the trash: when it went there (RFC 3339; "" where nobody said it), and its message."""
+
+    run: RunRef
+    removed_on: str
+    message: str
+
+
+def removed_runs(repo: Repository) -> list[Removed]:
+    """The runs that can be brought back, the last removed first."""
+    settle(repo)
+    runs = list_removed(repo)
+    said = read_annotations(repo) if runs else {}
+    found = []
+    for run in runs:
+        message, removed_on = "", ""
+        with contextlib.suppress(FormatError, GitError, UserError):
+            removed_on = said.get(start_of(repo, run.commit), Annotations()).removed_on
+            message = read_run(repo, run.commit).record.message
+        found.append(Removed(run, removed_on, message))
+    return sorted(found, key=lambda each: (each.removed_on, each.run.id), reverse=True)
+
+
 def find_removed(repo: Repository, name: str) -> RunRef:
-    """The removed run of this name, or part of its id."""
+    """The removed run of this name, or part of its id; `latest` is the last removed."""
+    if name.strip() == "latest" and (last := removed_runs(repo)):
+        return last[0].run
     settle(repo)
     experiment, _, part = name.strip().removeprefix(RUNS_PREFIX).removeprefix("experiments/").rpartition("/")
     runs = [run for run in list_removed(repo) if part and (run.id.startswith(part) or run.id.endswith(part))]
@@ -143,7 +170,7 @@ def find_removed(repo: Repository, name: str) -> RunRef:
     if not runs:
         raise UserError(
             f"no removed run is called {name!r} (they are kept for {KEPT_DAYS} days)",
-            f"git for-each-ref {TRASH_PREFIX.rstrip('/')}",
+            "git replicate rm --undo lists them",
         )
     if len(runs) > 1:
         raise UserError(f"{name} is ambiguous: {'; '.join(run.name for run in runs)}", "give more of the id")

@@ -8,7 +8,7 @@ import pytest
 
 from git_replicate.capture.config import load_settings
 from git_replicate.core.errors import ConfigError
-from git_replicate.core.settings import NamedData, Settings
+from git_replicate.core.settings import NamedData, Settings, key_lines, parse_settings
 from git_replicate.git.config import replaced
 from git_replicate.git.repository import Layout
 
@@ -111,3 +111,15 @@ def test_a_file_that_is_not_text_or_not_readable_is_a_mistake(tmp_path: Path) ->
     (tmp_path / "replicate.toml").mkdir()
     with pytest.raises(ConfigError, match="Is a directory"):
         load(tmp_path)
+
+
+def test_the_hint_of_a_mistake_leads_to_every_key() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key outputs.larg_bytes \(did you mean large_bytes") as raised:
+        parse_settings({"outputs": {"larg_bytes": 1}}, source="replicate.toml")
+    assert raised.value.hint == "every key: git replicate init -h"
+    lines = key_lines()
+    assert lines[:3] == ["experiment, command", "[params] files, ignore", "[data] paths"]
+    assert "[outputs] large_bytes, lfs, keep, ignore" in lines
+    assert "[[stage]] name, script, inputs, outputs" in lines
+    assert "[tolerance.NAME] rtol, atol" in lines
+    assert "[data.named.NAME] path, hash" in lines

@@ -63,12 +63,16 @@ def test_a_name_that_is_not_utf8_is_quoted_in_the_record(tmp_path: Path) -> None
     assert list(found.tree) == [os.fsdecode(b"caf\xe9.pt")]
 
 
-def test_a_file_outside_the_worktree_is_only_hashed(tmp_path: Path) -> None:
+def test_files_outside_the_worktree_are_only_hashed_and_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "top").mkdir()
-    (tmp_path / "model.pt").write_bytes(b"x")
-    found = collect_outputs(["../model.pt"], str(tmp_path / "top"))
-    assert found.outputs["../model.pt"].kept == "no"
-    assert found.notices == ("output ../model.pt: outside the worktree, so only its hash is kept",)
+    for number in range(5):
+        (tmp_path / f"model{number}.pt").write_bytes(b"x")
+    found = collect_outputs(["../*.pt"], str(tmp_path / "top"))
+    assert {output.kept for output in found.outputs.values()} == {"no"}
+    assert found.notices == (
+        "outputs outside the worktree, of which only hashes are kept: "
+        "../model0.pt, ../model1.pt, ../model2.pt and 2 more",
+    )
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("hash", "no"), ("all", "tree"), ("last 3", "tree")])

@@ -73,7 +73,7 @@ OPTIONS = st.lists(
             ["-n", "2"],
             ["--sort", "-started"],
             ["--sort", "experiment"],
-            ["--columns", "id,message,dirty,seed,tags,id"],
+            ["--columns", "id,message,dirty,attributes.seed,tags,id"],
             ["--columns", "tags.b,status"],
             ["--where", "status = 'finished'"],
             ["--where", "seed > 3 or message is null"],

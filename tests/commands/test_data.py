@@ -27,7 +27,7 @@ def test_what_was_left_unhashed_is_hashed_later(repo: GitRepo, tmp_path: Path) -
     )
     finish(opened, run.record, run.commit, Parts(data=tomli_w.dumps({"data": entries}).encode()))
     done = replicate("data", "hash", "latest", cwd=repo.top)
-    assert (done.returncode, done.stderr) == (0, "1 entries hashed\n")
+    assert (done.returncode, done.stderr) == (0, "1 entry hashed\n")
     entry = tomli.loads(repo.git("show", f"{ref}:.replicate/data.toml"))["data"][str(tmp_path / "data.bin")]
     assert entry["hash"].startswith("blake3:")
     assert "unhashed" not in entry

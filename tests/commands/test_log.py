@@ -10,7 +10,7 @@ from git_replicate.commands.parser import parse_options
 from git_replicate.console import Console
 from git_replicate.git.opening import open_repository
 from tests.store.making import make_run
-from tests.support import GitRepo
+from tests.support import GitRepo, replicate
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,13 @@ def test_a_terminal_gets_the_first_ones_unless_a_number_is_asked_for(
     assert runs == shown
     assert "no runs" not in captured.err
     assert ("note: the first 3 runs; for more, say how many: git replicate log -n 100000" in captured.err) is note
+
+
+@pytest.mark.parametrize("name", ["log", "collate"])
+def test_an_experiment_that_is_not_there_is_said_with_the_nearest(repo: GitRepo, name: str) -> None:
+    make_run(open_repository(".", backend="plumbing"))
+    assert "no experiment is called 'digit'; did you mean digits?" in replicate(name, "digit").stderr
+    assert "no experiment is called" not in replicate(name, "digits", "--where", "status = 'failed'").stderr
 
 
 def test_a_rerun_is_marked_and_names_its_original() -> None:

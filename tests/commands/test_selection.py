@@ -54,6 +54,6 @@ def test_collate_selects_on_validation_and_says_where_that_was_not_possible(repo
         '"metrics.at(test, argmax(val)).mean","metrics.at(test, argmax(val)).std","metrics.at(test, argmax(val)).n"',
         "finished,0.9,0.0,3,0.5,,1",
     ]
-    assert "note: 2 of 3 runs have no test at the step of argmax(val)" in done.stderr
+    assert "note: no test at the step of argmax(val) in 2 of 3 runs" in done.stderr
     wrong = replicate("collate", "--columns", "at(test)", cwd=repo.top)
     assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (2, "hint: try: at(test_acc, argmax(val_acc))")

@@ -72,3 +72,12 @@ def test_a_param_that_the_command_gave_stands_for_its_words() -> None:
 def test_another_working_folder_is_a_cause() -> None:
     found = find_causes(Side(EMPTY), Side(replace(EMPTY, directory="sub")), [])
     assert [(cause.name, cause.first, cause.second) for cause in found] == [("directory", ".", "sub")]
+
+
+def test_a_param_that_is_none_is_nothing_and_not_a_text_of_that_name() -> None:
+    none, text = Side(replace(EMPTY, params_null=("scheduler",))), Side(replace(EMPTY, params={"scheduler": "none"}))
+    (cause,) = find_causes(none, text, [])
+    assert (str(cause.first), cause.second) == ("none", "none")
+    assert (cause.as_document()["from"], cause.as_document()["to"]) == (None, "none")
+    (absent,) = find_causes(Side(EMPTY), text, [])
+    assert absent.as_document()["from"] is None

@@ -28,6 +28,14 @@ def test_too_little_decides_nothing(values: list[float]) -> None:
     assert compare_sets([0.5, 0.6], values)["outcome"] == "undecided"
 
 
+def test_two_seeds_are_too_few_for_an_interval() -> None:
+    found = compare_sets([0.91], [0.91, 0.93])
+    assert (found["outcome"], "prediction" in found, "ci95" in found) == ("undecided", False, False)
+    assert describe_sets({"accuracy": found}) == [
+        "  accuracy: 0.91 before, 0.920 ± 0.014 (2) now: too few to compare (--seeds 3 or more)"
+    ]
+
+
 def test_equal_results_of_all_seeds_are_said() -> None:
     lines = describe_sets({"accuracy": compare_sets([0.5], [0.5, 0.5, 0.5])})
     assert lines[-1].strip() == "the same for every seed: does the program use its seed?"

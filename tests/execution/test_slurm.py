@@ -344,7 +344,7 @@ def test_a_submitted_sweep_is_an_array_whose_tasks_need_nobody(cluster: Slurm, q
     ]  # fmt: skip
     assert sorted(item["scheduler"]["task"] for item in found) == ["0", "1", "2", "3"]
     again = replicate("sweep", "--submit", "--resume", sweep, cwd=queue.top)
-    assert again.stderr.startswith(f"sweep {sweep}: 1 runs queued as job "), again.stderr
+    assert again.stderr.startswith(f"sweep {sweep}: 1 run queued as job "), again.stderr
     assert again.stderr.endswith(", 3 there already\n")
     cluster.wait(again.stderr.split("as job ")[1].split(",")[0])
 

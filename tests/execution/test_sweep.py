@@ -405,7 +405,7 @@ def test_a_run_that_another_machine_has_begun_is_left_to_it(program: GitRepo) ->
     finish(repository, there, run.commit, Parts())
     again = sweep(program, "--resume", "latest")
     assert again.returncode == 0, again.stderr
-    assert "1 of its runs had begun on another machine and are left to it" in again.stderr
+    assert "1 of its runs, begun on another machine, is left to it" in again.stderr
     assert len(records(program)) == 2
     assert replicate("rm", run.id, cwd=program.top).returncode == 0
     assert sweep(program, "--resume", "latest").returncode == 0

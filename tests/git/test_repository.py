@@ -191,4 +191,4 @@ def test_a_bare_repository_is_called_so(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "bare.git")], check=True)
     with pytest.raises(NotARepositoryError, match="this is a bare repository") as raised:
         find_layout(str(tmp_path / "bare.git"))
-    assert raised.value.hint == "name it: GIT_DIR=. git replicate log"
+    assert raised.value.hint == "to read those that are here: GIT_DIR=. git replicate log"

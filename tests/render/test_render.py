@@ -85,6 +85,16 @@ def test_a_param_that_is_empty_or_none_is_seen_to_be_so() -> None:
     assert shown.splitlines()[:3] == ['  name    ""  (default)', "  lr      0.1  (parsed)", "  resume  none  (default)"]
 
 
+def test_what_a_run_has_itself_is_not_taken_for_a_param_of_that_name() -> None:
+    table = Table(("run", "params.seed", "metrics.seconds", "params.lr"), (("a", 4, 1.5, 0.1), ("b", 5, 2.5, 0.2)))
+    assert text.render(table).splitlines()[0] == "run  params.seed  metrics.seconds   lr"
+
+
+def test_an_empty_text_is_no_empty_cell() -> None:
+    table = Table(("run", "params.note", "message"), (("a", "", ""), ("b", None, "m")), (("params.tag", ""),))
+    assert text.render(table).splitlines() == ['tag=""', "run  note  message", 'a    ""', "b          m"]
+
+
 def test_what_goes_to_a_file_is_not_cut() -> None:
     assert "y" * 500 in text.render(Table(("a",), (("y" * 500,),)), width=None)
 

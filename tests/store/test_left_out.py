@@ -53,6 +53,19 @@ def test_the_offered_line_makes_git_ignore_exactly_that_file(repo: GitRepo, path
     assert repo.git("ls-files", "--others", "--exclude-standard") == "other.bin"
 
 
+def test_a_bundle_is_no_code_whoever_wrote_it_and_wherever_it_lies(repo: GitRepo) -> None:
+    repo.git("bundle", "create", "-q", "runs.bundle", "HEAD")
+    repo.git("bundle", "create", "-q", "backup", "HEAD")
+    repo.write("notes.txt", "# v2 git bundle is what such a file begins with\n")
+    judged = judge(os.fsencode(repo.top), [b"backup", b"notes.txt", b"runs.bundle"], SnapshotSettings(), {})
+    assert judged.chosen == (b"notes.txt",)
+    assert [(entry.path, entry.reason) for entry in judged.left_out] == [
+        ("backup", "bundle"),
+        ("runs.bundle", "bundle"),
+    ]
+    assert describe(judged.left_out)[0].startswith("left out of the snapshot: backup (a bundle of git objects")
+
+
 def test_many_entries_are_cut_in_the_warning() -> None:
     lines = describe([LeftOut(f"f{number}", "large", 60_000_000) for number in range(12)])
     assert lines == (

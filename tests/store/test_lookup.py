@@ -11,7 +11,7 @@ from git_replicate.core.record import Status
 from git_replicate.git.opening import open_repository
 from git_replicate.store.annotations import Change, append
 from git_replicate.store.index import Index
-from git_replicate.store.lookup import find_run
+from git_replicate.store.lookup import find_run, near_experiment
 from git_replicate.store.store import list_runs, start_of
 from git_replicate.store.trash import remove
 from tests.store.making import make_run
@@ -126,3 +126,16 @@ def test_the_latest_run_is_none_that_a_bisection_made(index: Index) -> None:
     refreshed(index)
     assert find_run(index, "latest")["id"] == THIRD
     assert find_run(index, "00000004")["hybrid"] == f"digits/{SECOND}"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("digit", "did you mean digits?"),
+        ("digits", ""),
+        ("xyz", "there are: digits, digits/deep"),
+        ("00000002", f"it names a run: git replicate show {SECOND}"),
+    ],
+)
+def test_an_experiment_that_no_run_has(index: Index, name: str, said: str) -> None:
+    assert near_experiment(index, name) == said

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from git_replicate.core.frozen import frozen
+from git_replicate.core.sizes import count
 from git_replicate.git.state import SourceState, find_top, source_state
 
 FOLDER: Final = "extern"
@@ -54,7 +55,7 @@ def collect_extern(imported: Iterable[str], top: str, prefixes: Iterable[str]) -
         try:
             size = os.path.getsize(path)
             if size > _MOST_BYTES or total + size > _MOST_TOTAL:
-                notices.append(f"imported code is too big to be kept: {os.path.basename(path)}, {size} bytes")
+                notices.append(f"imported code is too big to be kept: {os.path.basename(path)}, {count(size, 'byte')}")
                 continue
             with open(path, "rb") as file:
                 data = file.read()

@@ -258,7 +258,7 @@ complete -f -c git-replicate -n '__git_replicate_uses annotate' -a '(__git_repli
 
 complete -f -c git-replicate -n '__git_replicate_uses rm' -s h -l help -d 'show this help message and exit'
 complete -f -c git-replicate -n '__git_replicate_uses rm' -l where -x -d 'the runs for which an SQL expression holds'
-complete -f -c git-replicate -n '__git_replicate_uses rm' -l undo -d 'bring removed runs back (within 30 days)'
+complete -f -c git-replicate -n '__git_replicate_uses rm' -l undo -d 'bring removed runs back (30 days); without RUN: list them'
 complete -f -c git-replicate -n '__git_replicate_uses rm' -l remote -d 'delete them from the remote as well'
 complete -f -c git-replicate -n '__git_replicate_uses rm' -l from -x -d 'the remote that --remote means'
 complete -f -c git-replicate -n '__git_replicate_uses rm' -l remote-prefix -x -d 'where runs lie over there, for hosts that take only branches: refs/heads/experiments/'
