@@ -313,12 +313,13 @@ def _kill_group(watch: _Watch, number: int) -> None:
             os.killpg(watch.command, number)
 
 
-def _read_reports(watch: _Watch) -> None:
+def _read_reports(watch: _Watch) -> bool:
+    """Take in what the holder says; whether anybody is left who could say more."""
     try:
-        watch.unread += os.read(watch.reports, 1 << 16)
+        data = os.read(watch.reports, 1 << 16)
     except BlockingIOError:
-        return
-    *lines, watch.unread = watch.unread.split(b"\n")
+        return True
+    *lines, watch.unread = (watch.unread + data).split(b"\n")
     for line in lines:
         message = json.loads(line)
         watch.command = message.get("started", watch.command)
@@ -327,6 +328,7 @@ def _read_reports(watch: _Watch) -> None:
         watch.interrupted_by = message.get("typed", watch.interrupted_by)
         if "stopped" in message and is_stopped(watch.command):  # it may have been told to go on meanwhile
             _stop(watch, message["stopped"])
+    return bool(data)
 
 
 def _stop(watch: _Watch, number: int) -> None:
@@ -371,7 +373,10 @@ def _holder_gone(watch: _Watch) -> bool:
         return False
     if watch.backlog.held:
         _kill_group(watch, signal.SIGCONT)
-    _read_reports(watch)
+    # A command that is not executed yet has the reports open, and may not have written down who it is.
+    while _read_reports(watch):
+        select.select([watch.reports], [], [], _SLOWEST)
+    watch.command = watch.command or watch.spool.read_json("process.json").get("command", {}).get("pid", 0)
     while watch.ended is None and watch.spool.command_runs():
         _pass_on(watch)
         info = signal.sigtimedwait(_WATCHED, _SLOWEST)

@@ -179,6 +179,29 @@ def test_a_recorder_whose_holder_is_killed_follows_the_command_to_its_end(spool:
     assert (outcome(spool)["code"], outcome(spool)["signal"]) == (None, None)
 
 
+KILLED_EARLY = """
+import os, signal, select
+def note(self, role, pid, original=Spool.note_process):
+    if role == "command":
+        reading, writing = os.pipe()
+        os.kill(os.getppid(), signal.SIGKILL)
+        select.select([reading], [], [], 0.2)  # the recorder looks, and nobody has said who the command is
+    original(self, role, pid)
+Spool.note_process = note
+"""
+
+
+def test_a_holder_that_is_killed_before_its_command_has_said_who_it_is_costs_nothing(spool: Path) -> None:
+    line = "from git_replicate.execution.spool import Spool\n"
+    program = PROGRAM.replace(line, line + KILLED_EARLY)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(spool), "sh", "-c", "echo begun; sleep 0.1; echo ended"],
+        env=environment(), capture_output=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"begun\nended\n", b"")
+    assert (outcome(spool)["code"], outcome(spool)["signal"]) == (None, None)
+
+
 def in_terminal(command: list[str], typed: bytes = b"") -> tuple[bytes, int]:
     """Run in a terminal of its own; what came out, and the exit status."""
     pid, master = pty.fork()
