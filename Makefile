@@ -30,10 +30,10 @@ demo-sweep: $(DEMO_STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# The small versions of these run in `make test`; SEED=7 makes a storm again.
+# The small versions of these run in `make test`; SEED=7 makes a storm again. A quarter of an hour on a quiet machine.
 SEED ?= 1
 chaos: $(STAMP)
-	GIT_REPLICATE_CHAOS=$(SEED) $(BIN)/python -m pytest -n 2 -s tests/test_storms.py tests/test_chaos.py tests/store/test_crashes.py
+	GIT_REPLICATE_CHAOS=$(SEED) $(BIN)/python -m pytest -n 2 --timeout 3000 tests/test_storms.py tests/test_chaos.py tests/store/test_crashes.py
 
 # Programs under the real libraries (PyTorch, Lightning, wandb, ...): some 2 GB in an environment of their own.
 $(FRAMEWORKS_STAMP): tests/frameworks.txt

@@ -104,3 +104,14 @@ def framework_python(request: pytest.FixtureRequest) -> str:
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (make test-frameworks)")
     return frameworks.INTERPRETER
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Of `make chaos`: what each storm did, and what was found after it."""
+    if not os.environ.get("GIT_REPLICATE_CHAOS"):
+        return
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    terminalreporter.section(f"storms of seed {os.environ['GIT_REPLICATE_CHAOS']}")
+    for report in sorted(reports, key=lambda report: str(report.nodeid)):
+        said = dict(report.user_properties).get("storm", report.nodeid.partition("::")[2])
+        terminalreporter.line(f"{report.outcome:<7} {report.duration:5.0f} s  {said}")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -17,7 +18,9 @@ ROUNDS = {"kill": (5, 300), "signals": (4, 150), "gc": (1, 40), "starts": (16, 2
 
 
 @pytest.mark.parametrize("scenario", ROUNDS)
-def test_nothing_that_was_announced_is_lost(repo: GitRepo, scenario: str) -> None:
+def test_nothing_that_was_announced_is_lost(
+    repo: GitRepo, scenario: str, record_property: Callable[[str, object], None]
+) -> None:
     repo.write(".gitignore", "ended\n")
     repo.commit("ignore")
     small, large = ROUNDS[scenario]
@@ -29,5 +32,5 @@ def test_nothing_that_was_announced_is_lost(repo: GitRepo, scenario: str) -> Non
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert (facts["scenario"], facts["rounds"]) == (scenario, rounds)
-    if _SEED:
-        sys.stdout.write(f"\n{done.stdout}")
+    counts = ", ".join(f"{name} {number}" for name, number in facts["counts"].items())
+    record_property("storm", f"{scenario}: {rounds} rounds ({counts}); {facts['runs']} runs announced, none lost")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +17,9 @@ _EVERY_STEP = bool(os.environ.get("GIT_REPLICATE_CHAOS"))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_kill_at_any_step_breaks_nothing(repo: GitRepo, scenario: str) -> None:
+def test_a_kill_at_any_step_breaks_nothing(
+    repo: GitRepo, scenario: str, record_property: Callable[[str, object], None]
+) -> None:
     words = [scenario, "23"] if scenario == "share" and not _EVERY_STEP else [scenario]
     done = subprocess.run(
         [sys.executable, "-m", "tests.store.crash", *words],
@@ -24,3 +27,4 @@ def test_a_kill_at_any_step_breaks_nothing(repo: GitRepo, scenario: str) -> None
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 5, "hardly any step was seen"
+    record_property("storm", f"{scenario}: killed at {int(done.stdout)} of its steps; the next try completed it")
