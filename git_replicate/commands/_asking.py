@@ -55,6 +55,7 @@ def ask_request(request: Request, context: Context, parse_seed: Callable[[str | 
         request, given = again, again.params
     else:
         given = _ask(context, "params (name=value ...)", _params(request, command, last), _assignments)
+        command, given = _with_options(command, given)
     default = last.seeds.run if last and last.seeds.mode == "given" else settings.random.seed
     seed = _ask(
         context, "seed (a number, auto, none)", str(default if request.seed is None else request.seed), parse_seed
@@ -69,7 +70,10 @@ def _as_the_last(request: Request, context: Context, last: Record) -> Request | 
         if not text:
             return None
         changes = dict(_assignments("" if text == _SAME else text))
-        command, requested = set_params(last, changes)
+        try:
+            command, requested = set_params(last, changes)
+        except UserError as error:
+            raise UserError(str(error).removeprefix("--set "), f"{_NOTHING} asks for another command") from error
         params = {**dict(_assignments(_params(request, command, last))), **requested}
         return replace(request, command=command, params=tuple(params.items()))
 
@@ -134,6 +138,18 @@ def _params(request: Request, command: tuple[str, ...], last: Record | None) -> 
         }  # fmt: skip
     words = [f"{name}={placeholder_text(value)}" for name, value in values.items()]
     return shlex.join(word for word in words if MASK not in word)
+
+
+def _with_options(
+    command: tuple[str, ...], given: tuple[tuple[str, Any], ...]
+) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+    """The command with the params that its own options give set to these values, and the params that are left."""
+    from git_replicate.capture.params import placeholders
+    from git_replicate.execution.changing import replace_param
+
+    words, taken = list(command), placeholders(command)
+    left = tuple((name, value) for name, value in given if name in taken or not replace_param(words, name, str(value)))
+    return tuple(words), left
 
 
 def _last_command(last: Record | None) -> str:

@@ -64,7 +64,23 @@ class Chooser:
         names = list(self._sweep.space.dimensions)
         if unknown := [name for name in changes if name not in names]:
             raise UserError(f"{unknown[0]} is not a param of this sweep", f"its params: {', '.join(names)}")
+        for name, value in changes.items():
+            self._check(name, value)
         return changes
+
+    def _check(self, name: str, value: Any) -> None:
+        """`UserError` for what is no number where the space has numbers; what is outside of it is only said."""
+        from git_replicate.core.space import Range, describe
+
+        dimension = self._sweep.space.dimensions[name]
+        if not isinstance(dimension, Range):
+            return
+        kind = int if dimension.integer else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind):
+            what = "whole number" if dimension.integer else "number"
+            raise UserError(f"{name}={value}: not a {what}", f"{name} is of {describe(dimension)}")
+        if not dimension.low <= value <= dimension.high:
+            self._console.say(f"{name}={value} is outside of {describe(dimension)}; it can be tried all the same")
 
     def _results(self, records: Sequence[Record]) -> list[str]:
         """The best runs, or the last where it is not said what is best, as lines of a table."""

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from git_replicate.commands.context import Context
+    from git_replicate.core.settings import Settings
     from git_replicate.core.space import Space
     from git_replicate.core.sweep import Objective, Planned, Sweep
+
+_SHOWN = 10_000
+"""Runs that a dry run shows."""
 
 
 def new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
@@ -23,7 +27,7 @@ def new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
 
     from git_replicate.commands.start import from_top
     from git_replicate.core.names import new_run_id
-    from git_replicate.core.space import parse_space, read_space
+    from git_replicate.core.space import LARGEST_GRID, parse_space, read_space
     from git_replicate.core.sweep import Options, Sweep
 
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -62,7 +66,21 @@ def new_sweep(options: argparse.Namespace, context: Context) -> Sweep:
         repeat=options.repeat or options.engine != "local" or options.submit,
     )
     _check_search(options, sweep)
+    if sweep.size() > LARGEST_GRID:
+        raise UsageError(f"{sweep.size():,} runs: {LARGEST_GRID:,} are the most", "fewer values, seeds or points")
     return sweep
+
+
+def check_command(command: Sequence[str], settings: Settings) -> None:
+    """`UserError` if there is no such command here, unless it may be there only in an environment yet to be built."""
+    from git_replicate.execution.environment import clean_environment, current_directory, find_command
+
+    if settings.environment.prepare or "{" in command[0]:
+        return
+    try:
+        find_command(command[0], clean_environment(os.environ), current_directory())
+    except UserError as error:
+        raise UserError(str(error), error.hint) from error  # as an error of the sweep, whose exit code is its own
 
 
 def _check_secrets(space: Space) -> None:
@@ -174,7 +192,9 @@ def show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int
     columns = ("trial", *(f"params.{name}" for name in names), *seed)
     rows = tuple(
         (planned.trial, *(planned.point[name] for name in names), *((planned.seed,) if seed else ()))
-        for planned in missing
+        for planned in missing[:_SHOWN]
     )
     context.console.answer(text.render(Table(columns, rows), width=context.console.width), page=True)
+    if len(missing) > _SHOWN:
+        context.console.say(f"and {len(missing) - _SHOWN:,} more runs")
     return 0

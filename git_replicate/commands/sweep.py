@@ -145,15 +145,18 @@ def _choose(options: argparse.Namespace, context: Context, job: Job, known: Know
 def _new_job(options: argparse.Namespace, context: Context) -> Job:
     """A new sweep of the code as it is now; `UserError` if what it asks for cannot reach the program."""
     from git_replicate.commands._engines import place_of
-    from git_replicate.commands._sweeping import new_sweep
-    from git_replicate.execution.delivery import check_params, with_seed
+    from git_replicate.commands._sweeping import check_command, new_sweep
+    from git_replicate.execution.delivery import check_params, check_program, with_seed
     from git_replicate.execution.missed import inputs_of_program
     from git_replicate.execution.rerun import frozen_code
     from git_replicate.execution.sweep import Job, earlier_run
 
     sweep = new_sweep(options, context)
     console, layout = context.console, context.repository.layout
+    if not options.submit and options.engine == "local" and not sweep.options.prepare:
+        check_command(sweep.command, context.settings)
     code = frozen_code(place_of(context))
+    check_program(sweep, context.repository, code, context.settings, layout.prefix)
     check_params(sweep, context.repository, code, context.settings)
     given = sweep.command
     sweep = with_seed(sweep, context.repository, code, earlier_run(context.index, given), layout.prefix)

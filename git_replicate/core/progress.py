@@ -24,6 +24,8 @@ class Tally:
     objective: Objective | None = None
     running: int = 0
     ended: Counter[str] = field(default_factory=Counter)
+    odd: int = 0
+    """Finished runs whose value is no number."""
     _values: dict[int, list[float]] = field(default_factory=dict)
     _points: dict[int, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
 
@@ -36,7 +38,9 @@ class Tally:
     def remember(self, trial: int, point: Mapping[str, Any], record: Record) -> None:
         """Take the value of a run into the best so far."""
         value = record.metrics.get(self.objective.metric) if self.objective else None
-        if value is not None and math.isfinite(value):
+        if value is not None and not math.isfinite(value):
+            self.odd += 1
+        elif value is not None:
             self._values.setdefault(trial, []).append(float(value))
             self._points[trial] = point, record.id
 

@@ -30,6 +30,8 @@ LARGEST_GRID: Final = 1_000_000
 """Points; more is a mistake in the space, not a sweep."""
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER})(?P<options>(?::[\w.=+-]+)*)", re.ASCII)
+_HALF_RANGE = re.compile(rf"{_NUMBER}\.\.+|\.\.+{_NUMBER}(?:\Z|:)", re.ASCII)
+"""One that lacks an end, or has another text for it; no path begins like this."""
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NAME = re.compile(r"[^\W\d][\w-]*(?:\.[\w-]+)*")
 _OPENING, _CLOSING = "[{(", "]})"
@@ -93,6 +95,10 @@ def parse_space(assignments: Iterable[str], zips: Iterable[str] = (), base: Spac
 def parse_dimension(name: str, text: str) -> Dimension:
     """The values that a text spans; `UsageError` for a range that makes no sense."""
     found = _RANGE.fullmatch(text)
+    if found is None and _HALF_RANGE.match(text):
+        raise _wrong(name, text, "a range needs two numbers")
+    if not text.strip():
+        raise UsageError(f"-p {name}=: no value", f'try: -p {name}=0.1,0.01; the empty text is written ""')
     if found is None:
         return _choices(name, [_value(item) for item in _items(name, text)])
     options = [option for option in found["options"].split(":") if option]
@@ -134,8 +140,10 @@ def _range(name: str, text: str, found: Range) -> Range:
         raise _wrong(name, text, "a step is positive, within the range, and goes with neither log nor a number")
     if found.integer and found.step is not None and not isinstance(found.step, int):
         raise _wrong(name, text, "integers take whole steps")
-    if found.count is not None and found.count < 2:
-        raise _wrong(name, text, "a grid takes at least 2 values of a range")
+    if found.count is not None and not 2 <= found.count <= LARGEST_GRID:
+        raise _wrong(name, text, f"a grid takes from 2 to {LARGEST_GRID:,} values of a range")
+    if found.step is not None and (found.high - found.low) / found.step > LARGEST_GRID:
+        raise _wrong(name, text, f"a grid takes no more than {LARGEST_GRID:,} steps of a range")
     return found
 
 
@@ -202,7 +210,9 @@ def describe(dimension: Dimension) -> str:
 
 def _spelled(value: Any) -> str:
     if isinstance(value, str):
-        plain = value == value.strip() and "," not in value and not _RANGE.fullmatch(value)
+        plain = (
+            value == value.strip() and "," not in value and not (_RANGE.fullmatch(value) or _HALF_RANGE.match(value))
+        )
         odd = not value or any(letter in value for letter in f"\"'{_OPENING}{_CLOSING}\\")
         return value if plain and not odd and typed(value) == value else json.dumps(value, ensure_ascii=False)
     if isinstance(value, float):
@@ -332,7 +342,7 @@ def grid_size(space: Space) -> int:
     for axis in space.axes():
         size *= len(grid_values(axis[0], space.dimensions[axis[0]]))
     if size > LARGEST_GRID:
-        raise UsageError(f"a grid of {size} points", "try: --random 100, or fewer values")
+        raise UsageError(f"a grid of {size:,} points: {LARGEST_GRID:,} are the most", "--random 100, or fewer values")
     return size
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 import posixpath
 import re
 import shlex
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 from git_replicate.capture.documents import parse_document
 from git_replicate.capture.params import placeholders, same_value
-from git_replicate.capture.program import find_program, program_name
+from git_replicate.capture.program import find_program, layers, program_name
 from git_replicate.capture.values import flatten, typed
 from git_replicate.core.errors import UserError
 from git_replicate.core.record import Code, Record, Status
@@ -29,13 +30,33 @@ from git_replicate.execution.changing import replace_param
 from git_replicate.git.history import find_line, mentions
 from git_replicate.git.opening import find_layout
 from git_replicate.git.repository import Oid, Repository
+from git_replicate.git.trees import read_path
 
 _API: Final = "git_replicate"
 _PLAIN: Final = re.compile(r"[\w@%+=:,./{}-]+", re.ASCII)
+_SCRIPTS: Final = (".py", ".sh", ".R", ".jl", ".pl", ".rb", ".js", ".lua")
 _OPTION_CALLS: Final = re.compile(r"(?:add_argument|add_option|option|Option|DEFINE_\w+)$")
 
 
 # --- before anything runs
+
+
+def check_program(sweep: Sweep, repo: Repository, code: Code, settings: Settings, prefix: str) -> None:
+    """`UserError` for a script that the checkouts would not have: every run would fail alike."""
+    command = sweep.command
+    word = find_program(command).word
+    if word not in command or len(layers(command)) > 1 or "{" in word or not word.endswith(_SCRIPTS):
+        return  # launchers may change directories, and programs are found elsewhere
+    path = posixpath.normpath(posixpath.join(prefix, word))
+    linked = any(
+        path == link or path.startswith(f"{link}/") for link in map(posixpath.normpath, settings.isolated.link)
+    )
+    if path.startswith(("/", "../")) or linked or read_path(repo, Oid(code.tree), os.fsencode(path)):
+        return
+    if not os.path.exists(os.path.join(repo.layout.top or "", path)):
+        raise UserError(f"{word}: no such file", "check the path, or the directory you are in")
+    if not code.submodules:
+        raise UserError(f"{word} is not in the snapshot, so in no checkout: git ignores it", f"git add --force {word}")
 
 
 def check_params(sweep: Sweep, repo: Repository, code: Code, settings: Settings) -> None:

@@ -317,12 +317,16 @@ def alike(
     )
     if not rows:
         return {}
+    asked = _asked(job.sweep.document(plan[0]), job.prefix)
     known: dict[str, tuple[Row, Record]] = {}
     for row, document in zip(rows, index.documents(rows), strict=True):
         record = records.from_document(document)
-        known.setdefault(_likeness(record.sweep, record.directory, record.seeds.run), (row, record))
-    found = {key_of(p): known.get(_likeness(job.sweep.document(p), job.prefix, p.seed)) for p in plan}
-    pairs = {key: pair for key, pair in found.items() if pair is not None}
+        if _asked(record.sweep, record.directory) == asked:
+            seed = record.seeds.run if record.sweep.get("seeds") else None
+            known.setdefault(_spelled(planned_of(record.sweep)[1], seed), (row, record))
+    if not known:
+        return {}
+    pairs = {key_of(p): known[text] for p in plan if (text := _spelled(p.point, p.seed)) in known}
     if not pairs:
         return {}
     around = prepare_once(job, engine, plan[0])
@@ -348,11 +352,14 @@ def prepare_once(job: Job, engine: Engine, planned: Planned) -> Surroundings:
     return around
 
 
-def _likeness(table: Mapping[str, Any], directory: str, seed: int | None) -> str:
-    """What two runs of one code have the same text of exactly if they ask for the same."""
-    _, point = planned_of(table)
-    asked = [table.get("command"), directory, sorted(point.items()), seed if table.get("seeds") else None]
-    return json.dumps([*asked, table.get("options", {})], sort_keys=True, default=str)
+def _asked(table: Mapping[str, Any], directory: str) -> tuple[Any, ...]:
+    """What all runs of a sweep have in common that other sweeps of the same code may ask for as well."""
+    return tuple(table.get("command", ())), directory, bool(table.get("seeds")), table.get("options", {})
+
+
+def _spelled(point: Mapping[str, Any], seed: int | None) -> str:
+    """A point and its seed as a text: 1 is not 1.0 there, nor True."""
+    return json.dumps([sorted(point.items()), seed], sort_keys=True, default=str)
 
 
 def earlier_run(index: Index, command: Sequence[str]) -> Record | None:

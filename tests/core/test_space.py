@@ -67,15 +67,27 @@ def test_a_text_is_choices_or_a_range(text: str, expected: Dimension) -> None:
         ("1..8:step=0", "a step is positive"),
         ("1..8:step=20", "a step is positive"),
         ("0.5..8:int", "its ends are no integers"),
-        ("1..8:1", "at least 2 values"),
+        ("1..8:1", "from 2 to 1,000,000 values"),
         ("1,1", "1 is given twice"),
         ("1,,2", "a choice is empty"),
         ("1e999..2", "the lower end comes first"),
+        ("0.1..", "two numbers"),
+        ("..5", "two numbers"),
+        ("1..x", "two numbers"),
+        ("1..2,3", "two numbers"),
+        ("0..1:1000000000", "from 2 to 1,000,000 values"),
+        ("0..1:step=1e-12", "no more than 1,000,000 steps"),
     ],
 )
 def test_a_range_that_makes_no_sense_is_named(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         parse_dimension("x", text)
+
+
+def test_a_text_that_looks_like_half_a_range_can_be_a_choice() -> None:
+    for value in ("0.1..", "..5", "../data", "1..2", ""):
+        assert parse_dimension("x", describe(Choices((value,)))) == Choices((value,))
+    assert parse_dimension("x", "../a,../b") == Choices(("../a", "../b"))
 
 
 def test_dots_make_nested_names_and_dashes_underscores() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from git_replicate.commands._choosing import Chooser
+from git_replicate.console import Console
 from git_replicate.core.space import parse_space
 from git_replicate.core.sweep import Planned, Sweep
 from git_replicate.execution.manual import Chosen, Manual
@@ -106,3 +108,38 @@ def test_start_offers_the_last_run_with_changes(repo: GitRepo) -> None:
         terminal.type(answer + "\n")
     assert terminal.end() == 0
     assert [(run["params"], run["metrics"]["loss"]) for run in records(repo)] == [({"x": 1}, 4.0), ({"x": 5}, 4.0)]
+
+
+def test_params_that_are_asked_for_change_the_options_of_the_command(repo: GitRepo) -> None:
+    repo.write("train.py", TRAIN.replace("sys.argv[1]", "sys.argv[2]"))
+    repo.commit()
+    words = ["start", "-i", "--", sys.executable, "train.py", "--x", "1"]
+    terminal = Terminal([sys.executable, str(PROGRAM), *words], repo.top)
+    for question, answer in [
+        (r"experiment \[train\]: ", ""), ("message: ", ""), (r"params .*: ", "x=5"), (r"seed .*\[auto\]: ", "")
+    ]:  # fmt: skip
+        terminal.expect(question)
+        terminal.type(answer + "\n")
+    assert terminal.end() == 0
+    (run,) = records(repo)
+    assert (run["command"][1:], run["params"], run["metrics"]["loss"]) == (["train.py", "--x", "5"], {"x": 5}, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("x=low", "x=low: not a number\nhint: x is of 1e-05..0.1:log"),
+        ("n=2.5", "n=2.5: not a whole number\nhint: n is of 1..8"),
+        ("n=true", "n=True: not a whole number\nhint: n is of 1..8"),
+        ("n=9", "n=9 is outside of 1..8; it can be tried all the same"),
+    ],
+)
+def test_an_answer_that_does_not_fit_the_space_is_said(
+    answer: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = manual("x=1e-5..1e-1:log", "n=1..8")
+    console = Console()
+    answers = iter([answer, "q"])
+    monkeypatch.setattr(console, "ask", lambda question: next(answers))
+    assert Chooser(console, sweep)((), Planned(0, {"x": 0.01, "n": 1})) is None
+    assert said in capsys.readouterr().err

@@ -316,9 +316,18 @@ def test_a_dry_run_shows_the_runs_and_does_none(program: GitRepo) -> None:
         (["--space", "none.toml", "--", "true"], "none.toml"),
         (["-p", "x=1", "--", "no-such-program", "{x}"], "no-such-program: command not found"),
         (["-p", "x=1"], "no command to run"),
+        (["-p", "x=", "--", "true", "{x}"], "-p x=: no value"),
+        (["-p", "x=0.1..", "--", "true", "{x}"], "-p x=0.1..: a range needs two numbers"),
+        (["-p", "x=1..8,20", "--", "true", "{x}"], "-p x=1..8,20: a range needs two numbers"),
+        (["-p", "x=1..1000000000", "--", "true", "{x}"], "a grid of 1,000,000,000 points: 1,000,000 are the most"),
+        (["-p", "x=1..1000", "-p", "y=1..1000", "--seeds", "2", "--", "true", "{x}{y}"], "2,000,000 runs: 1,000,000"),
+        (["-p", "x=1", "--", "python3", "absent.py", "{x}"], "absent.py: no such file"),
+        (["-p", "x=1", "--", "python3", "ignored.py", "{x}"], "ignored.py is not in the snapshot, so in no checkout"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(repo: GitRepo, words: list[str], why: str) -> None:
+    repo.write(".gitignore", "ignored.py\n")
+    repo.write("ignored.py", "")
     done = sweep(repo, *words)
     assert done.returncode in (1, 2)
     assert why in done.stderr
