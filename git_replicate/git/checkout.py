@@ -64,6 +64,8 @@ def switch(checkout: Checkout, commit: Oid, *, smudge: bool = True) -> None:
     """Make the files those of another commit; what is not tracked stays where it is."""
     variables = {**_NOTHING_FETCHED, **({} if smudge else {"GIT_LFS_SKIP_SMUDGE": "1"})}
     _write(os.path.join(checkout.layout.git_dir, "HEAD"), commit)
+    if checkout.layout.ref_format == "reftable":  # the file is for us, and for git to know the folder by
+        _git(checkout).run("check out the code", "update-ref", "--no-deref", "HEAD", commit)
     _git(checkout).run("check out the code", "read-tree", "--reset", "-u", commit, config=_WHOLE, variables=variables)
 
 

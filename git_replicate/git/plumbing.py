@@ -39,7 +39,10 @@ _SMALL = 4_000_000
 """Bytes up to which a file is read into memory to be stored; git streams the bigger ones."""
 
 _MOVED = lazy(r"reference already exists|but expected|unable to resolve reference|reference is missing")
-_LOCKED = lazy(r"Unable to create '(.*\.lock)': File exists|data is locked|data concurrently modified", re.DOTALL)
+_LOCKED = lazy(
+    r"Unable to create '(.*\.lock)': File exists|data is locked|data concurrently modified|cannot lock references",
+    re.DOTALL,
+)
 _FEW = 8
 """Up to so many blobs are asked for one by one, of the process that reads already."""
 _AHEAD = 1 << 18
@@ -284,17 +287,18 @@ class PlumbingRepository:
             locked = _LOCKED.search(error.detail)
             if locked is None:
                 raise
-            if patient or _break_stale_lock(locked[1]):
+            lock = locked[1] or os.path.join(self._layout.common_dir, "reftable", "tables.list.lock")
+            if patient or _break_stale_lock(lock):
                 return False
-            hint = f"if no other git is running: rm {shlex.quote(locked[1])}" if locked[1] else "try again"
+            hint = f"if no other git is running: rm {shlex.quote(lock)}" if os.path.exists(lock) else "try again"
             raise RefLockedError(reason, error.detail, hint) from error
         return True
 
 
-def _break_stale_lock(path: str | None) -> bool:
+def _break_stale_lock(path: str) -> bool:
     """Remove the lock of one loose ref that a killed git left; git itself holds one for milliseconds."""
-    if path is None or f"{os.sep}refs{os.sep}" not in path:
-        return False  # that of all packed refs is for the person to judge
+    if f"{os.sep}refs{os.sep}" not in path:
+        return False  # that of all packed refs, or of all reftables, is for the person to judge
     try:
         if time.time() - os.stat(path).st_mtime < _STALE_SECONDS:
             return False
