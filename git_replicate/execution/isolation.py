@@ -144,13 +144,18 @@ def _submodules(held: Worktree, code: Code) -> None:
                 f"submodule {path}: commit {wanted[:12]} is not here", f"git -C {path} fetch origin {wanted}"
             )
         held.nested = True
-        folder = os.path.join(held.checkout.folder, f"nested-{number}")
+        folder = os.path.join(held.checkout.folder, _nested(number))
         remove_tree(folder)
         os.mkdir(folder)
         inside = create_checkout(inner, folder, wanted, smudge=held.smudge)
         target = os.path.join(held.top, path)
         remove_tree(target)
         os.rename(inside.top, target)
+
+
+def _nested(number: int | str) -> str:
+    """The folder, beside the files, of a submodule's git directory; number: in the order of their paths."""
+    return f"nested-{number}"
 
 
 def link_paths(held: Worktree, paths: Iterable[str]) -> list[str]:
@@ -196,9 +201,26 @@ def isolated_environment(environ: Mapping[str, str], site: Site) -> dict[str, st
 
 def look(held: Worktree, written: Mapping[str, bytes]) -> Differences:
     """What a run left in the checkout, in one look; files that were written for it count if it changed them."""
-    seen = differences(held.checkout)
+    seen = _differences(held.checkout)
     ours = {path for path, content in written.items() if _holds(os.path.join(held.top, path), content)}
     return replace(seen, changed=tuple(path for path in seen.changed if path not in ours))
+
+
+def _differences(checkout: Checkout) -> Differences:
+    """How the files differ from the commit, those of submodules with them."""
+    seen = differences(checkout)
+    if not any(name.startswith(_nested("")) for name in os.listdir(checkout.folder)):
+        return seen
+    added, changed = set(seen.added), set(seen.changed)
+    for number, (path, _) in enumerate(gitlinks(checkout)):
+        folder, top = os.path.join(checkout.folder, _nested(number)), os.path.join(checkout.top, path)
+        if not os.path.isfile(os.path.join(folder, "git", "index")) or os.path.islink(top) or not os.path.isdir(top):
+            continue
+        layout = replace(checkout.layout, git_dir=os.path.join(folder, "git"), top=top, prefix="")
+        inner = differences(Checkout(folder, layout, top))
+        added |= {f"{path}/{name}" for name in inner.added}
+        changed |= {f"{path}/{name}" for name in inner.changed}
+    return Differences(tuple(sorted(added)), tuple(sorted(changed)))
 
 
 def _holds(path: str, content: bytes) -> bool:
@@ -243,7 +265,7 @@ def settle(origin: Layout, folder: str, keep: Iterable[str] = (), seen: Differen
         return
     checkout = Checkout(folder, replace(origin, git_dir=os.path.join(folder, "git"), top=top, prefix=""))
     kept = set(keep)
-    for path in added_files(checkout, seen):
+    for path in added_files(checkout, seen or _differences(checkout)):
         whole = os.path.join(top, path)
         if path in kept or os.path.islink(whole) or _is_compiled(path):
             continue

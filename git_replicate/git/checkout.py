@@ -33,10 +33,12 @@ class Checkout:
 
     folder: str
     layout: Layout
+    moved_to: str = ""
+    """Where the files are if no more in the folder: a submodule's are among those of another checkout."""
 
     @property
     def top(self) -> str:
-        return os.path.join(self.folder, "tree")
+        return self.moved_to or os.path.join(self.folder, "tree")
 
 
 def create_checkout(layout: Layout, folder: str, commit: Oid, *, smudge: bool = True) -> Checkout:

@@ -78,6 +78,25 @@ def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) ->
         assert (done.returncode, done.stdout[-10:]) == (0, "identical\n"), done.stderr
 
 
+def test_what_a_run_leaves_in_a_submodule_is_moved_and_not_there_for_the_next(repo: GitRepo, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    subprocess.run(["git", "init", "-q", str(inner)], check=True)
+    source = GitRepo(inner)
+    source.write("value.txt", "1\n")
+    source.commit()
+    repo.git("submodule", "add", "-q", str(inner), "sub")
+    text = "import os\nprint('there:', len(os.listdir('sub')))\nprint('value:', open('sub/value.txt').read())\n"
+    repo.write("train.py", text + "open('sub/made.txt', 'w').write('x')\nopen('sub/value.txt', 'a').write('2')\n")
+    repo.commit()
+    done = replicate("sweep", "-p", "x=1,2", "--", sys.executable, "train.py", "{x}", cwd=repo.top)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(replicate("log", "--format", "json", cwd=repo.top).stdout)
+    assert [record["metrics"] for record in shown] == [{"there": 2, "value": 1}] * 2
+    assert [[file["path"] for file in record["files"]] for record in shown] == [["sub/made.txt", "sub/value.txt"]] * 2
+    kept = sorted(path.name for path in (repo.top / ".git/replicate/files").rglob("*.txt"))
+    assert kept == ["made.txt", "made.txt", "value.txt", "value.txt"]
+
+
 def test_a_commit_is_run_while_the_worktree_is_dirty(repo: GitRepo) -> None:
     repo.write("train.py", "print('new')\n")
     done = replicate("start", "--at", "HEAD", "--", sys.executable, "train.py", cwd=repo.top)
