@@ -31,20 +31,38 @@ def is_event_file(path: str) -> bool:
     return _MARK in os.path.basename(path)
 
 
-def find_event_files(top: str, *, since: float | None, known: Iterable[str] = ()) -> list[str]:
-    """Event files changed since the run's start (seconds since 1970): below `top`, folders nearer to it first.
+class EventSearch:
+    """The event files below a folder; the search may be made ahead, while something else is waited for."""
 
-    known: files that are to be looked at wherever they lie. Absolute paths, sorted.
-    """
-    found: set[str] = set()
-    for path in (*known, *_search(top)):
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue
-        if since is None or status.st_mtime >= since - _CLOCK_SLACK:
-            found.add(os.path.abspath(path))
-    return sorted(found)[:MOST_FILES]
+    def __init__(self, top: str) -> None:
+        self._top = top
+        self._found: list[str] | None = None
+
+    def look(self) -> None:
+        """Search now: what comes later is not found."""
+        self._found = _search(self._top)
+
+    def files(self, *, since: float | None, known: Iterable[str] = ()) -> list[str]:
+        """Those changed since a moment (seconds since 1970); of very many, those in folders nearer to the top.
+
+        known: files that are to be looked at wherever they lie. Absolute paths, sorted.
+        """
+        if self._found is None:
+            self.look()
+        found: set[str] = set()
+        for path in (*known, *(self._found or ())):
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            if since is None or status.st_mtime >= since - _CLOCK_SLACK:
+                found.add(os.path.abspath(path))
+        return sorted(found)[:MOST_FILES]
+
+
+def find_event_files(top: str, *, since: float | None, known: Iterable[str] = ()) -> list[str]:
+    """What a search finds that is made now."""
+    return EventSearch(top).files(since=since, known=known)
 
 
 def _search(top: str) -> list[str]:
@@ -59,13 +77,13 @@ def _search(top: str) -> list[str]:
         except OSError:
             continue
         seen += len(inside)
-        if any(entry.name == "pyvenv.cfg" for entry in inside):
+        names = "\0".join([entry.name for entry in inside])
+        if "pyvenv.cfg" in names and any(entry.name == "pyvenv.cfg" for entry in inside):
             continue
-        for entry in inside:
-            if _MARK in entry.name:
-                found.append(entry.path)
-            elif not entry.name.startswith(".") and entry.name not in _SKIPPED and entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
+        if _MARK in names:
+            found += [entry.path for entry in inside if _MARK in entry.name]
+        folders = [entry for entry in inside if entry.is_dir(follow_symlinks=False) and _MARK not in entry.name]
+        waiting += [entry.path for entry in folders if entry.name[0] != "." and entry.name not in _SKIPPED]
     return found
 
 

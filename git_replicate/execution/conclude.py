@@ -18,7 +18,7 @@ from git_replicate.capture.metric_files import Metrics, find_metrics_files, merg
 from git_replicate.capture.noted_params import api_notices
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
 from git_replicate.capture.probe_report import PROBE_FOLDER, failures, read_report
-from git_replicate.capture.tensorboard import SOURCE, find_event_files, is_event_file, read_event_files
+from git_replicate.capture.tensorboard import SOURCE, EventSearch, is_event_file, read_event_files
 from git_replicate.capture.tracked import Tracked, read_points, trackers_of
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
@@ -60,18 +60,20 @@ def conclude_run(
     status: Status | None = None,
     scan: EndScan | None = None,
     notes: bool = True,
+    events: EventSearch | None = None,
 ) -> Ended:
     """Store the end of a run and, once that has succeeded, let its spool go.
 
     `outcome` None: nobody saw the end; `status` then says what to call it. Whatever was not stored before (the disk
-    was full) is stored now. `StorageError` or `GitError` leaves the spool as it is, for `recover`.
+    was full) is stored now. `events`: a search for them that has been made since the end. `StorageError` or `GitError`
+    leaves the spool as it is, for `recover`.
     """
     record = records.loads(spool.read(RUN_FILE) or b"")
     plan = load_plan(spool.read(PLAN_FILE) or b"{}")
     report = read_report(spool.path(PROBE_FOLDER), plan.top)
     plan = with_declared(plan, report)
     record = with_outcome(record, plan, outcome, status)
-    metrics, log, cut, notices = read_output(spool, plan, record)
+    metrics, log, cut, notices = read_output(spool, plan, record, events)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     record, warnings = with_report(record, report)
     cells = read_cells(report)
@@ -213,7 +215,9 @@ def curves_so_far(spool: Spool) -> Curves:
     return read_output(spool, load_plan(spool.read(PLAN_FILE) or b"{}"), record)[0].curves
 
 
-def read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, bytes, int, list[str]]:
+def read_output(
+    spool: Spool, plan: Plan, record: Record, search: EventSearch | None = None
+) -> tuple[Metrics, bytes, int, list[str]]:
     """Metrics and log from one pass over the output, and from the declared files."""
     hurry = record.status is Status.INTERRUPTED  # whoever interrupts may kill soon
     reader = OutputReader.of_all(spool, plan, most=most_unread(plan, hurry=hurry))
@@ -225,7 +229,7 @@ def read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byte
     since = record.started.timestamp() if record.started else None
     declared = find_metrics_files(plan.metrics, plan.top)
     tracked = read_points(spool.path(PROBE_FOLDER), since=since)
-    events, lines = _event_curves(plan, declared, since, tracked)
+    events, lines = _event_curves(plan, declared, since, tracked, search or EventSearch(plan.top))
     notices += lines
     sources = [*tracked.sources, (SOURCE, events)]
     for path in declared:
@@ -246,11 +250,11 @@ def read_output(spool: Spool, plan: Plan, record: Record) -> tuple[Metrics, byte
 
 
 def _event_curves(
-    plan: Plan, declared: Sequence[str], since: float | None, tracked: Tracked
+    plan: Plan, declared: Sequence[str], since: float | None, tracked: Tracked, search: EventSearch
 ) -> tuple[Curves, list[str]]:
     """The curves that the run wrote for TensorBoard, wherever in the worktree, and notices."""
     known = [os.path.join(plan.top, path) for path in declared if is_event_file(path)]
-    found = find_event_files(plan.top, since=since, known=known)
+    found = search.files(since=since, known=known)
     written = [path for path in found if not is_unwritten(os.path.relpath(path, plan.top), plan.top, plan.before)]
     return read_event_files(written, top=plan.top, since=since, seen=tracked.writers)
 

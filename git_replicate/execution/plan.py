@@ -16,7 +16,7 @@ from dataclasses import field
 from typing import Any
 
 from git_replicate.capture.outputs import stamp_files
-from git_replicate.capture.tensorboard import find_event_files
+from git_replicate.capture.tensorboard import EventSearch
 from git_replicate.core.frozen import frozen
 from git_replicate.core.record import Record
 from git_replicate.core.settings import Settings
@@ -103,8 +103,9 @@ def make_plan(
     data: bytes,
     store: str = "",
     origin: str = "",
+    events: EventSearch | None = None,
 ) -> Plan:
-    """Merge what the command line adds to the configuration."""
+    """Merge what the command line adds to the configuration; events: a search that has been made already."""
     results = settings.results
     metrics = _united(results.metrics, request.metrics)
     outputs = _united(results.outputs, request.outputs)
@@ -127,7 +128,7 @@ def make_plan(
         origin=origin,
         environment=environment.decode(),
         data=data.decode(),
-        before={**stamp_files(_united(metrics, outputs), top), **_fresh_events(top)},
+        before={**stamp_files(_united(metrics, outputs), top), **_fresh_events(top, events or EventSearch(top))},
     )
 
 
@@ -138,9 +139,9 @@ def _declared(settings: Settings, data: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.data.paths, *data, *named, *stages)))
 
 
-def _fresh_events(top: str) -> dict[str, tuple[int, int, int]]:
+def _fresh_events(top: str, events: EventSearch) -> dict[str, tuple[int, int, int]]:
     """Stamps of TensorBoard's files that a run before this one may be writing, or has just written."""
-    fresh = find_event_files(top, since=time.time() - _FRESH)
+    fresh = events.files(since=time.time() - _FRESH)
     return stamp_files([glob.escape(os.path.relpath(path, top)) for path in fresh], top)
 
 

@@ -16,6 +16,7 @@ from git_replicate.capture.environment import capture_environment
 from git_replicate.capture.params import Params, capture_params, placeholders
 from git_replicate.capture.program import program_name
 from git_replicate.capture.seeds import draw_seed, seed_environment
+from git_replicate.capture.tensorboard import EventSearch
 from git_replicate.core import record as records
 from git_replicate.core.errors import IN_A_BARE_ONE, GitError, StorageError, UserError
 from git_replicate.core.frozen import frozen
@@ -140,7 +141,12 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
     spool, missing = make_spool(place.repository.layout, run, place.warn, strict=request.strict)
     if missing:
         place = replace(place, warn=lambda line: None)  # one warning says it all
-    snapshot, code = _checked_out(place, spool, site) if site else _snapshot(place, spool, strict=request.strict)
+    events = EventSearch(_worktree(place))
+    snapshot, code = (
+        _checked_out(place, spool, site)
+        if site
+        else _snapshot(place, spool, strict=request.strict, meanwhile=events.look)
+    )
     record = new_record(request, place, captured, run, now)
     record = replace(record, code=code, missing=(*missing, *captured.doubts))
     if site is not None:
@@ -153,6 +159,7 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
         data=captured.data,
         store=place.config.get("replicate.store") or "",
         origin=site.origin if site else "",
+        events=events,
     )
     if earlier is not None:
         if reason := difference(place.repository, earlier, record, captured.data):
@@ -272,10 +279,16 @@ def record_code(place: Place, scratch: str) -> Code:
     return code
 
 
-def _snapshot(place: Place, spool: Spool, *, strict: bool) -> tuple[Snapshot | None, Code]:
-    """The code as it is now; a snapshot that cannot be stored is said and recorded, and the run goes on."""
+def _snapshot(
+    place: Place, spool: Spool, *, strict: bool, meanwhile: Callable[[], None] | None = None
+) -> tuple[Snapshot | None, Code]:
+    """The code as it is now; a snapshot that cannot be stored is said and recorded, and the run goes on.
+
+    meanwhile: what else there is to do while git lists the working tree.
+    """
+    settings = place.settings.snapshot
     try:
-        snapshot = take_snapshot(place.repository, place.settings.snapshot, scratch=spool.folder)
+        snapshot = take_snapshot(place.repository, settings, scratch=spool.folder, meanwhile=meanwhile)
     except (GitError, StorageError, OSError) as error:
         if strict:
             raise

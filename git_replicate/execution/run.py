@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from git_replicate.capture.tensorboard import EventSearch
 from git_replicate.core.errors import GitError, StorageError
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record, Status
@@ -157,9 +158,10 @@ def _conclude(
     prepared: Prepared, place: Place, outcome: Outcome, scan: Callable[[], EndScan | None] | None, *, notes: bool
 ) -> Record:
     """Record how the command ended; whatever cannot be stored is said, and waits in the spool."""
-    seen = scan() if scan else _scan(prepared, place)
+    events = EventSearch(prepared.plan.top)
+    seen = scan() if scan else _scan(prepared, place, meanwhile=events.look)
     try:
-        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=seen, notes=notes)
+        ended = conclude_run(place.repository, prepared.spool, outcome=outcome, scan=seen, notes=notes, events=events)
     except (GitError, StorageError, OSError) as error:
         place.warn(f"the run is kept in {prepared.spool.folder} ({error}); to store it: git replicate recover")
         return with_outcome(prepared.record, prepared.plan, outcome)
@@ -173,11 +175,12 @@ def _conclude(
     return ended.record
 
 
-def _scan(prepared: Prepared, place: Place) -> EndScan | None:
+def _scan(prepared: Prepared, place: Place, *, meanwhile: Callable[[], None] | None = None) -> EndScan | None:
+    """What the run changed; meanwhile: what else there is to do while git looks."""
     if prepared.snapshot is None:
         return None
     try:
-        return scan_end(place.repository, prepared.snapshot, scratch=prepared.spool.folder)
+        return scan_end(place.repository, prepared.snapshot, scratch=prepared.spool.folder, meanwhile=meanwhile)
     except (GitError, StorageError, OSError) as error:
         place.warn(f"what changed during the run is not known: {error}")
         return None

@@ -16,11 +16,12 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from git_replicate.core.errors import GitError
 from git_replicate.core.frozen import frozen
 from git_replicate.git.command import Git, failure
+from git_replicate.git.plain_indexes import PlainIndexes
 from git_replicate.git.repository import Mode, Oid
 
 OFFLINE: Mapping[str, str] = {
@@ -85,17 +86,30 @@ def copy_index(source: str, target: str) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def list_changes(git: Git, *, reserved: bytes = b"") -> Changes:
-    """List what differs from `git.index` (a private copy, see `copy_index`); the copy may lose hidden marks."""
-    listings = [_start(git, *words) for words in (_DIFFERENCES, _UNTRACKED, _ENTRIES)]
+def list_changes(
+    git: Git, *, reserved: bytes = b"", plain: str = "", meanwhile: Callable[[], None] | None = None
+) -> Changes:
+    """List what differs from `git.index` (a private copy, see `copy_index`); the copy may lose hidden marks.
+
+    plain: a file of ours (see `PlainIndexes`) that remembers which indexes need no second look. meanwhile: called
+    while git works.
+    """
+    known = PlainIndexes(plain, reserved)
+    key = known.key(git.index)
+    listings = [_start(git, *words) for words in (_DIFFERENCES, _UNTRACKED, *(() if key in known else (_ENTRIES,)))]
+    if meanwhile:
+        meanwhile()
     # The longest answer first: who waits for a reader makes the others wait.
-    entries, untracked, differences = _finish(listings[2]), _finish(listings[1]), _differences(git, listings[0])
+    entries = _finish(listings[2]) if len(listings) > 2 else b""
+    untracked, differences = _finish(listings[1]), _differences(git, listings[0])
     odd = _odd_entries(entries)
     if _reveal(git, odd):
         differences = _differences(git, _start(git, *_DIFFERENCES))
     modified, deleted, conflicted = _parse_differences(differences)
     others = untracked.split(b"\0")[:-1]
     inside = [] if not reserved or b"\t" + reserved not in entries else _below(entries, reserved)
+    if entries and not odd and not inside:
+        known.add(key)
     return Changes(
         modified=modified,
         deleted=deleted,
@@ -107,9 +121,14 @@ def list_changes(git: Git, *, reserved: bytes = b"") -> Changes:
     )
 
 
-def list_again(git: Git) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """What changed since `store` wrote `git.index`, by content, and what is untracked now; no object is stored."""
+def list_again(git: Git, *, meanwhile: Callable[[], None] | None = None) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """What changed since `store` wrote `git.index`, by content, and what is untracked now; no object is stored.
+
+    meanwhile: called while git works.
+    """
     listings = [_start(git, *words) for words in (_DIFFERENCES, _UNTRACKED)]
+    if meanwhile:
+        meanwhile()
     untracked, differences = _finish(listings[1]), _differences(git, listings[0])
     modified, deleted, _ = _parse_differences(differences)
     if modified:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Final
 
@@ -94,28 +94,31 @@ _ATTEMPTS = 4
 _VANISHED = lazy(r"unable to (?:write|create|read).*No such file|invalid object|error building trees|no such object")
 
 
-def take_snapshot(repo: Repository, settings: SnapshotSettings, *, scratch: str) -> Snapshot:
+def take_snapshot(
+    repo: Repository, settings: SnapshotSettings, *, scratch: str, meanwhile: Callable[[], None] | None = None
+) -> Snapshot:
     """Store the working tree as a commit and say what is not in it.
 
-    `scratch` is an existing folder of the caller's own; `scan_end` needs it as it is left. Raises `UserError` in a
+    `scratch` is an existing folder of the caller's own; `scan_end` needs it as it is left. `meanwhile` is called while
+    git lists the working tree, and again if that has to be done again. Raises `UserError` in a
     bare repository, `StorageError` or `GitError` when git cannot read or write.
     """
     for _ in range(_ATTEMPTS):
         try:
-            return _take(repo, settings, scratch)
+            return _take(repo, settings, scratch, meanwhile)
         except (GitError, StorageError) as error:
             # A `git gc --prune=now` also removes what git is just writing.
             if not _VANISHED.search(str(error)):
                 raise
             await_collection(repo.layout)
-    return _take(repo, settings, scratch)
+    return _take(repo, settings, scratch, meanwhile)
 
 
-def _take(repo: Repository, settings: SnapshotSettings, scratch: str) -> Snapshot:
+def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile: Callable[[], None] | None) -> Snapshot:
     top = _top(repo.layout)
     git = _private_git(repo.layout, scratch)
     copy_index(_user_index(repo.layout), str(git.index))
-    changes = list_changes(git, reserved=_RESERVED)
+    changes = list_changes(git, reserved=_RESERVED, plain=_plain_indexes(repo.layout), meanwhile=meanwhile)
     known = read_written(repo.layout)
     judgement = judge(top, changes.untracked, settings, known)
     left_out = hash_large(top, judgement.left_out, _hash_cache(repo.layout))
@@ -174,6 +177,10 @@ def _user_index(layout: Layout) -> str:
 def _hash_cache(layout: Layout) -> str:
     folder = os.path.join(layout.common_dir, "replicate")
     return os.path.join(folder, "left-out-hashes")
+
+
+def _plain_indexes(layout: Layout) -> str:
+    return os.path.join(layout.common_dir, "replicate", "plain-indexes")
 
 
 def _differs(repo: Repository, base: Commit | None, tree: Oid, changes: Changes) -> bool:
@@ -322,15 +329,18 @@ def _read_stamps(table: Mapping[str, Sequence[int]]) -> dict[bytes, Stamp]:
     return {unquote_path(path): Stamp(*numbers) for path, numbers in table.items()}
 
 
-def scan_end(repo: Repository, snapshot: Snapshot, *, scratch: str) -> EndScan:
+def scan_end(
+    repo: Repository, snapshot: Snapshot, *, scratch: str, meanwhile: Callable[[], None] | None = None
+) -> EndScan:
     """Compare the working tree with the snapshot taken with this `scratch`; stores no object.
 
-    `snapshot` is that snapshot; a scratch of another one is an error of the caller.
+    `snapshot` is that snapshot; a scratch of another one is an error of the caller. `meanwhile` is called while git
+    looks.
     """
     with open(os.path.join(scratch, _STATE_FILE), encoding="utf-8") as file:
         state: dict[str, Any] = json.load(file)
     top = _top(repo.layout)
-    changed, untracked = list_again(_private_git(repo.layout, scratch))
+    changed, untracked = list_again(_private_git(repo.layout, scratch), meanwhile=meanwhile)
     odd, before = _read_stamps(state["odd"]), _read_stamps(state["left_out"])
     changed = tuple(path for path in changed if path not in odd or odd[path] != _stamp(top, path))
     added = frozenset(map(unquote_path, state["added"]))

@@ -11,7 +11,7 @@ import pytest
 
 from git_replicate.capture.curves import Point
 from git_replicate.capture.event_files import _masked_crc
-from git_replicate.capture.tensorboard import find_event_files, read_event_files
+from git_replicate.capture.tensorboard import EventSearch, find_event_files, read_event_files
 from tests.support import GitRepo, replicate
 
 
@@ -145,6 +145,16 @@ def test_environments_and_hidden_folders_are_not_searched(tmp_path: Path) -> Non
     (tmp_path / "env" / "pyvenv.cfg").touch()
     wanted = write(tmp_path / "runs")
     assert find_event_files(str(tmp_path), since=None) == [str(wanted)]
+
+
+def test_a_search_made_ahead_knows_what_was_there_then(tmp_path: Path) -> None:
+    first, search = write(tmp_path / "a"), EventSearch(str(tmp_path))
+    search.look()
+    later = write(tmp_path / "b")
+    assert search.files(since=None) == [str(first)]
+    assert EventSearch(str(tmp_path)).files(since=None) == [str(first), str(later)]
+    first.unlink()
+    assert search.files(since=None, known=[str(later)]) == [str(later)]
 
 
 def test_a_run_gets_the_curves_it_wrote_and_not_those_of_the_run_before(repo: GitRepo) -> None:

@@ -144,6 +144,19 @@ def test_more_names_than_columns_are_written_too() -> None:
         ]
 
 
+@pytest.mark.parametrize(("sort", "columns"), [("started", ["params.a"]), ("-started", ["params.b"])])
+def test_only_the_columns_of_the_runs_shown_are_there(sort: str, columns: list[str]) -> None:
+    runs = [
+        {"params": {name: 1}, "metrics": {}, "attributes": {"started": f"2026-01-0{day}T00:00:00.000000Z"}}
+        for name, day in (("c", 2), ("a", 1), ("b", 3))
+    ]
+    context = Context(Console())
+    context.__dict__.update(index=in_memory(runs), config=None, console=Console())
+    straight, through_rows = both_ways(["-n", "1", "--sort", sort], context)
+    assert straight == through_rows
+    assert straight[1].splitlines()[0].split(",")[5:] == columns
+
+
 @pytest.mark.parametrize(
     ("words", "statuses", "said"),
     [

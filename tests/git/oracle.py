@@ -58,7 +58,10 @@ def private_git(top: Path, scratch: Path) -> Git:
 
 
 def scan(top: Path, scratch: Path) -> tuple[Changes, Stored]:
-    """The whole scan with nothing left out."""
+    """The whole scan with nothing left out, the same whether the index has been seen before or not."""
+    plain = str(scratch / "plain")
+    first = list_changes(private_git(top, scratch), plain=plain)
     git = private_git(top, scratch)
-    changes = list_changes(git)
+    changes = list_changes(git, plain=plain)
+    assert changes == first
     return changes, store(git, changes, (*changes.untracked, *changes.nested))
