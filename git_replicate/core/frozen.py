@@ -19,8 +19,8 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
     """Make a class of annotated fields an immutable value, equal to any other of its class with equal fields."""
-    if cls.__doc__ is None:
-        cls.__doc__ = ""  # else `dataclasses` works out a signature to put there
+    if not cls.__doc__:
+        cls.__doc__ = cls.__name__  # else `dataclasses` works out a signature to put there
     made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     own = cls.__dict__
     for name, method in {**_METHODS, "__init__": _initialiser(made)}.items():

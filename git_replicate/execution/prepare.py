@@ -284,7 +284,7 @@ def _snapshot(
 ) -> tuple[Snapshot | None, Code]:
     """The code as it is now; a snapshot that cannot be stored is said and recorded, and the run goes on.
 
-    meanwhile: what else there is to do while git lists the working tree.
+    meanwhile: what else there is to do while git works.
     """
     settings = place.settings.snapshot
     try:

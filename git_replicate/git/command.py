@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from git_replicate.core.errors import GitError, StorageError
@@ -80,10 +80,12 @@ class Git:
         variables: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
         apart: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run to the end and return what came out; `GitError(operation, git's own words)` on another exit code.
 
-        `apart` runs it in a process group of its own, which a Ctrl-C at the terminal does not reach.
+        `apart` runs it in a process group of its own, which a Ctrl-C at the terminal does not reach. `meanwhile` is
+        called while git runs.
         """
         env = {**self.environment(), **(variables or {})}
         words = self.command(*arguments, config=config)
@@ -94,6 +96,8 @@ class Git:
             process_group=0 if apart else None,
         )  # fmt: skip
         try:
+            if meanwhile:
+                meanwhile()
             stdout, stderr = process.communicate(data)
         except BaseException:
             _let_end(process)

@@ -86,19 +86,14 @@ def copy_index(source: str, target: str) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def list_changes(
-    git: Git, *, reserved: bytes = b"", plain: str = "", meanwhile: Callable[[], None] | None = None
-) -> Changes:
+def list_changes(git: Git, *, reserved: bytes = b"", plain: str = "") -> Changes:
     """List what differs from `git.index` (a private copy, see `copy_index`); the copy may lose hidden marks.
 
-    plain: a file of ours (see `PlainIndexes`) that remembers which indexes need no second look. meanwhile: called
-    while git works.
+    plain: a file of ours (see `PlainIndexes`) that remembers which indexes need no second look.
     """
     known = PlainIndexes(plain, reserved)
     key = known.key(git.index)
     listings = [_start(git, *words) for words in (_DIFFERENCES, _UNTRACKED, *(() if key in known else (_ENTRIES,)))]
-    if meanwhile:
-        meanwhile()
     # The longest answer first: who waits for a reader makes the others wait.
     entries = _finish(listings[2]) if len(listings) > 2 else b""
     untracked, differences = _finish(listings[1]), _differences(git, listings[0])
@@ -139,10 +134,11 @@ def list_again(git: Git, *, meanwhile: Callable[[], None] | None = None) -> tupl
     return (*modified, *deleted), tuple(untracked.split(b"\0")[:-1])
 
 
-def store(git: Git, changes: Changes, add: Iterable[bytes]) -> Stored:
+def store(git: Git, changes: Changes, add: Iterable[bytes], *, meanwhile: Callable[[], None] | None = None) -> Stored:
     """Write the tree of the index with every change to tracked paths, and with the `add`ed untracked ones.
 
-    The private index holds the outcome. `StorageError` when objects cannot be written.
+    The private index holds the outcome. `StorageError` when objects cannot be written. meanwhile: called while git
+    works.
     """
     chosen = [*changes.modified, *add]
     if gone := [*changes.deleted, *changes.reserved]:
@@ -155,11 +151,10 @@ def store(git: Git, changes: Changes, add: Iterable[bytes]) -> Stored:
         (raw if _store_raw(git, path, changes.modified.get(path)) else refused).append(path)
     if unmerged := set(refused) & set(changes.conflicted):
         _update(git, "--force-remove", paths=sorted(unmerged))  # no tree can be written with these
-    tree = (
-        git.run("write the tree", "write-tree", "--missing-ok", variables=OFFLINE, config=_DURABLE)
-        .stdout.decode()
-        .strip()
+    done = git.run(
+        "write the tree", "write-tree", "--missing-ok", variables=OFFLINE, config=_DURABLE, meanwhile=meanwhile
     )
+    tree = done.stdout.decode().strip()
     return Stored(Oid(tree), tuple(raw), tuple(refused))
 
 

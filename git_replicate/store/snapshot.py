@@ -100,7 +100,7 @@ def take_snapshot(
     """Store the working tree as a commit and say what is not in it.
 
     `scratch` is an existing folder of the caller's own; `scan_end` needs it as it is left. `meanwhile` is called while
-    git lists the working tree, and again if that has to be done again. Raises `UserError` in a
+    git writes the tree, and again if that has to be done again. Raises `UserError` in a
     bare repository, `StorageError` or `GitError` when git cannot read or write.
     """
     for _ in range(_ATTEMPTS):
@@ -118,7 +118,7 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile:
     top = _top(repo.layout)
     git = _private_git(repo.layout, scratch)
     copy_index(_user_index(repo.layout), str(git.index))
-    changes = list_changes(git, reserved=_RESERVED, plain=_plain_indexes(repo.layout), meanwhile=meanwhile)
+    changes = list_changes(git, reserved=_RESERVED, plain=_plain_indexes(repo.layout))
     known = read_written(repo.layout)
     judgement = judge(top, changes.untracked, settings, known)
     left_out = hash_large(top, judgement.left_out, _hash_cache(repo.layout))
@@ -126,7 +126,7 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile:
     embedded = [path for path in changes.nested if path + b"/." not in covered]
     with _without_git_variables():
         nested = _snapshot_nested(repo, [*changes.gitlinks], embedded, settings, scratch)
-    stored = store(git, changes, [*judgement.chosen, *nested.commits])
+    stored = store(git, changes, [*judgement.chosen, *nested.commits], meanwhile=meanwhile)
     base, ref = repo.head()
     base_commit = repo.read_commit(base) if base else None
     own = base_commit is not None and base_commit.tree == stored.tree

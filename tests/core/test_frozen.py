@@ -27,6 +27,8 @@ class Point:
 
 @frozen
 class Other:
+    """Documented."""
+
     x: int
     y: int = 2
 
@@ -46,6 +48,10 @@ def test_fields_are_given_by_place_or_name_or_have_their_defaults() -> None:
         Point()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
         Point(1, z=1)  # type: ignore[call-arg]
+
+
+def test_a_class_without_a_docstring_has_no_signature_worked_out_for_it() -> None:
+    assert (Point.__doc__, Other.__doc__) == ("Point", "Documented.")
 
 
 def test_equal_fields_of_the_same_class_are_equal() -> None:
