@@ -87,7 +87,7 @@ def test_unborn_detached_and_bare(repo: GitRepo, scratch: str, tmp_path: Path) -
     assert (unborn.base, unborn.branch, unborn.dirty) == (None, "fresh", True)
     assert repo.git("rev-list", "--count", unborn.commit) == "1"
     repo.git("init", "-q", "--bare", str(tmp_path / "bare.git"))
-    with pytest.raises(UserError, match="this repository is bare"):
+    with pytest.raises(UserError, match="this is a bare repository"):
         take(scratch, directory=str(tmp_path / "bare.git"))
 
 
