@@ -200,7 +200,8 @@ def _missing(
     options: argparse.Namespace, context: Context, job: Job, known: Known | None, engine: Engine
 ) -> tuple[list[Planned], list[Planned], list[There]]:
     """The runs still to be done, those that somebody began, and those that there are already, here or elsewhere."""
-    from git_replicate.execution.sweep import Known, alike, key_of
+    from git_replicate.execution.reuse import alike
+    from git_replicate.execution.sweep import Known, key_of
     from git_replicate.execution.ticket import queued_runs
 
     plan = list(job.sweep.plan())
@@ -280,7 +281,7 @@ def _carry_out(
     from git_replicate.commands._watching import Progress, finished_in
     from git_replicate.core.progress import Tally
     from git_replicate.core.sweep import Planned
-    from git_replicate.execution.sweep import INTERRUPTED, carry_out, prepare_once, tidy
+    from git_replicate.execution.sweep import INTERRUPTED, NotRecordedError, carry_out, prepare_once, tidy
     from git_replicate.store.notes import write_notes
 
     number = missing + len(begun)
@@ -314,6 +315,9 @@ def _carry_out(
             begun=begun,
             upkeep=lambda: write_notes(context.writer),
         )
+    except NotRecordedError as error:
+        stopped = str(error)
+        raise
     finally:
         tidy(context.writer)
         progress.close(job.sweep.id, before, stopped=bool(stopped))

@@ -8,11 +8,9 @@ carried out is the engine's, what a person sees is the watcher's, which point co
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
@@ -34,7 +32,7 @@ from git_replicate.execution.processes import is_git
 from git_replicate.execution.search import Pruning
 from git_replicate.execution.trial import Ended, Surroundings, Task, look_around, run_trial, take_over
 from git_replicate.git.repository import Repository
-from git_replicate.store.index import Index, Row
+from git_replicate.store.index import Index
 from git_replicate.store.lookup import find_run
 from git_replicate.store.notes import write_notes
 
@@ -47,6 +45,10 @@ _SEARCHED = 20
 _UPKEEP_SECONDS = 15.0
 _DEATHS = 2
 """How often a run may take its worker with it before it counts as failed."""
+
+
+class NotRecordedError(UserError):
+    """A run could not be begun, or its end not be stored; the sweep itself is as it should be."""
 
 
 class Source(Protocol):
@@ -224,7 +226,7 @@ def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_
     source.ended(planned, record)
     state.watcher.ended(planned, ended)
     if record is None:
-        state.fault = state.fault or UserError(ended.problem, ended.hint)
+        state.fault = state.fault or NotRecordedError(ended.problem, ended.hint)
         _stop(state, "an error of the sweep")
         return
     if found := fault(job.sweep, planned, record, job.top):
@@ -300,66 +302,12 @@ def key_of(planned: Planned) -> tuple[int, int | None]:
     return planned.trial, planned.seed
 
 
-def alike(
-    index: Index, job: Job, engine: Engine, plan: Sequence[Planned], say: Callable[[str], None]
-) -> dict[tuple[int, int | None], Record]:
-    """Runs of other sweeps that are what this plan asks for, by trial and seed: all that went in is the same.
-
-    Code, command, folder, point, seed, environment and data; of a run without a seed of its own, none is asked for.
-    What somebody has called invalid, or replaced, is not there. say: told of those that only what is around them
-    makes others.
-    """
-    if job.sweep.repeat or not plan:
-        return {}
-    rows = index.matching(
-        f"runs.tree = {quote(job.code.tree)} AND runs.status = 'finished' AND runs.sweep <> {quote(job.sweep.id)}"
-        " AND runs.invalid IS NULL AND runs.superseded_by IS NULL"
-    )
-    if not rows:
-        return {}
-    asked = _asked(job.sweep.document(plan[0]), job.prefix)
-    known: dict[str, tuple[Row, Record]] = {}
-    for row, document in zip(rows, index.documents(rows), strict=True):
-        record = records.from_document(document)
-        if _asked(record.sweep, record.directory) == asked:
-            seed = record.seeds.run if record.sweep.get("seeds") else None
-            known.setdefault(_spelled(planned_of(record.sweep)[1], seed), (row, record))
-    if not known:
-        return {}
-    pairs = {key_of(p): known[text] for p in plan if (text := _spelled(p.point, p.seed)) in known}
-    if not pairs:
-        return {}
-    around = prepare_once(job, engine, plan[0])
-    unlike: Counter[str] = Counter()
-    same: dict[tuple[int, int | None], Record] = {}
-    for key, (row, record) in pairs.items():
-        if str(row.get("environment") or "") != around.environment:
-            unlike["another environment"] += 1
-        elif str(row.get("data") or "") != around.data:
-            unlike["other data, or read some that is not declared (--data)"] += 1
-        else:
-            same[key] = record
-    for what, number in unlike.items():
-        say(f"done again: {count(number, 'run')} of other sweeps had {what}")
-    return same
-
-
 def prepare_once(job: Job, engine: Engine, planned: Planned) -> Surroundings:
     """Stages run and the environment built before several workers want them; `UserError` if that fails."""
     around: Surroundings = engine.submit(look_around, job.task(planned)).result()
     if around.problem:
         raise UserError(around.problem, around.hint)
     return around
-
-
-def _asked(table: Mapping[str, Any], directory: str) -> tuple[Any, ...]:
-    """What all runs of a sweep have in common that other sweeps of the same code may ask for as well."""
-    return tuple(table.get("command", ())), directory, bool(table.get("seeds")), table.get("options", {})
-
-
-def _spelled(point: Mapping[str, Any], seed: int | None) -> str:
-    """A point and its seed as a text: 1 is not 1.0 there, nor True."""
-    return json.dumps([sorted(point.items()), seed], sort_keys=True, default=str)
 
 
 def earlier_run(index: Index, command: Sequence[str]) -> Record | None:

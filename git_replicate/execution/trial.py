@@ -103,8 +103,7 @@ def run_trial(task: Task) -> Ended:
         return Ended(record, tuple(dict.fromkeys(bench.warnings)))
     except (ReplicateError, OSError) as error:
         _leave()
-        hint = error.hint if isinstance(error, ReplicateError) else "df -h .git"
-        return Ended(None, problem=str(error), hint=hint)
+        return Ended(None, problem=_told(error), hint=_hint(error))
 
 
 def take_over(task: Task) -> Ended:
@@ -122,7 +121,7 @@ def take_over(task: Task) -> Ended:
             return Ended(ended.record, ended.notices)
         return Ended(read_run(repo, run_ref(live.record.experiment, live.record.id)).record)
     except (ReplicateError, OSError) as error:
-        return Ended(None, problem=str(error), hint="git replicate recover")
+        return Ended(None, problem=_told(error), hint="git replicate recover")
 
 
 def _hand_on(spool: Spool) -> None:
@@ -146,7 +145,19 @@ def look_around(task: Task) -> Surroundings:
         return Surroundings(write(environment) if environment else "", write(data) if data else "")
     except (ReplicateError, OSError) as error:
         _leave()
-        return Surroundings("", "", str(error), error.hint if isinstance(error, ReplicateError) else "df -h .git")
+        return Surroundings("", "", _told(error), _hint(error))
+
+
+def _told(error: ReplicateError | OSError) -> str:
+    """What went wrong, without the number that the system has for it."""
+    if isinstance(error, ReplicateError):
+        return str(error)
+    named = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
+    return f"a run could not be recorded: {error.strerror or error}{named}"
+
+
+def _hint(error: ReplicateError | OSError) -> str:
+    return error.hint if isinstance(error, ReplicateError) else "df -h .git"
 
 
 def left_run(repo: Repository, task: Task) -> LiveRun | None:

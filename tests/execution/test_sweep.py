@@ -335,6 +335,14 @@ def test_what_cannot_be_done_is_said_in_a_line(repo: GitRepo, words: list[str], 
     assert records(repo) == []
 
 
+def test_a_run_that_cannot_be_recorded_stops_the_sweep_which_says_how_to_go_on(repo: GitRepo) -> None:
+    done = sweep(repo, "-p", "x=1..3", "--", "sh", "-c", "rm -r ../git; echo loss: {x}")
+    assert done.returncode == 1
+    (run,) = records(repo)
+    identity = run["sweep"]["id"]
+    assert f"2 of 3 runs not done; to go on: git replicate sweep --resume {identity}" in done.stderr
+
+
 def test_each_worker_has_its_own_gpus(repo: GitRepo) -> None:
     repo.write("train.py", "import os\nprint('gpu:', os.environ['CUDA_VISIBLE_DEVICES'])\n")
     repo.commit()
