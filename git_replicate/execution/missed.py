@@ -6,18 +6,23 @@ same program in the worktree was seen to read it; where there is none, the progr
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from shlex import quote
 from typing import Final
 
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
+from git_replicate.core.verdict import Side
 from git_replicate.execution.delivery import same_program
+from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place
-from git_replicate.execution.replay import undeclared_inputs
+from git_replicate.execution.replay import outside_inputs, undeclared_inputs
 from git_replicate.execution.sides import read_side
 from git_replicate.execution.site import Site
 from git_replicate.git.repository import Oid
@@ -25,6 +30,7 @@ from git_replicate.store.index import Index
 from git_replicate.store.store import read_log
 
 _SEARCHED: Final = 20
+_NAMED: Final = 3
 _TAIL: Final = 20_000
 """Characters at the end of a log in which an error's words are looked for."""
 _NO_MODULE: Final = re.compile(
@@ -35,11 +41,43 @@ _WORD: Final = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\":,;()\[\]<>=]+)")
 
 def inputs_of_program(index: Index, command: Sequence[str]) -> tuple[str, ...]:
     """What the newest finished run of the same program read of the worktree without declaring it; relative paths."""
+    side = _newest_side(index, command)
+    return tuple(undeclared_inputs(side)) if side else ()
+
+
+def with_inputs(request: Request, place: Place) -> Request:
+    """The request with links to what an earlier run of its program read of the worktree."""
+    with contextlib.closing(Index.open(place.repository)) as index:
+        index.refresh()
+        return replace(request, linked=inputs_of_program(index, request.command))
+
+
+def say_what_a_job_needs(request: Request, place: Place) -> None:
+    """Tell of what an earlier run of the program read that no submission can freeze, for nobody declared it."""
+    if request.linked:
+        place.say(
+            f"earlier runs read {_listed(request.linked)}, which nobody declared: linked into the job's checkout, "
+            f"as it is by then (to have it recorded now: --data {quote(request.linked[0])})"
+        )
+    with contextlib.closing(Index.open(place.repository)) as index:
+        side = _newest_side(index, request.command)
+    outside = outside_inputs(side) if side else []
+    if outside:
+        place.say(f"earlier runs read {_listed(outside)}, outside of the repository: the job needs it there as well")
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(paths[:_NAMED]) + more
+
+
+def _newest_side(index: Index, command: Sequence[str]) -> Side | None:
+    """The newest finished run of the same program among the last few."""
     rows = index.select("status = 'finished'", limit=_SEARCHED, columns=("oid",))
     for row, document in zip(rows, index.documents(rows), strict=True):
         if same_program(records.from_document(document).command, command):
-            return tuple(undeclared_inputs(read_side(index.repository, Oid(str(row["oid"])))))
-    return ()
+            return read_side(index.repository, Oid(str(row["oid"])))
+    return None
 
 
 def hint_at_missing(record: Record, site: Site, place: Place) -> None:

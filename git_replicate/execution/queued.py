@@ -17,6 +17,7 @@ from git_replicate.core.settings import Settings
 from git_replicate.execution.attempts import Earlier, store_left_over
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import sweep_worktrees
+from git_replicate.execution.missed import hint_at_missing
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.rerun import in_checkout
 from git_replicate.execution.run import Ran, run_at
@@ -64,7 +65,9 @@ def carry_out(
     code = replace(found.record.code, changed_during_run=(), mixed=False, leaked=False, executed=())
     outside = replace(place, settings=Settings())
     with in_checkout(outside, asked.request, code, asked.prefix, found.record.id) as there:
-        return run_at(there.site, asked.request, there.place, there.held, there.links, earlier=earlier, guard=guard)
+        ran = run_at(there.site, asked.request, there.place, there.held, there.links, earlier=earlier, guard=guard)
+        hint_at_missing(ran.record, there.site, place)
+        return ran
 
 
 def _check_restarted(record: Record, environ: Mapping[str, str] = os.environ) -> None:

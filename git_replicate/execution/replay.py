@@ -124,10 +124,18 @@ def undeclared_inputs(original: Side) -> list[str]:
 
     What it wrote as well is not among them: the run would write through the link into the user's own file.
     """
+    return [path for path in _undeclared(original) if not os.path.isabs(path)]
+
+
+def outside_inputs(original: Side) -> list[str]:
+    """The same outside of the worktree."""
+    return [path for path in _undeclared(original) if os.path.isabs(path)]
+
+
+def _undeclared(original: Side) -> list[str]:
     wrote = {*original.record.outputs, *(file.path for file in original.record.files)}
     names = [name for name, entry in original.data.items() if entry.get("undeclared") and "revision" not in entry]
-    paths = [os.fsdecode(unquote_path(name)) for name in names if name not in wrote]
-    return [path for path in paths if not os.path.isabs(path)]
+    return [os.fsdecode(unquote_path(name)) for name in names if name not in wrote]
 
 
 def _say_what_is_missing(site: Site, command: Sequence[str], place: Place) -> None:

@@ -20,7 +20,7 @@ from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import Side, Verdict
 from git_replicate.execution.changing import set_params
 from git_replicate.execution.isolation import Worktree, reuse, worktree
-from git_replicate.execution.missed import hint_at_missing, inputs_of_program
+from git_replicate.execution.missed import hint_at_missing, with_inputs
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, record_code
 from git_replicate.execution.replay import EnvironmentChoice, Setup, furnish, inside, replay
@@ -29,7 +29,6 @@ from git_replicate.execution.sides import judge_rerun, read_side
 from git_replicate.execution.site import Site
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
-from git_replicate.store.index import Index
 from git_replicate.store.store import Parts, finish, list_runs
 
 
@@ -59,9 +58,7 @@ class Rerun:
 def start_isolated(request: Request, place: Place, at: str = "") -> Ran:
     """Record the code as it is now (or take a commit), and run the command in a checkout of it."""
     code = frozen_code(place, at)
-    with contextlib.closing(Index.open(place.repository)) as index:
-        index.refresh()
-        request = replace(request, linked=inputs_of_program(index, request.command))
+    request = with_inputs(request, place)
     with in_checkout(place, request, code, place.repository.layout.prefix) as there:
         ran = run_at(there.site, request, there.place, there.held, there.links)
         hint_at_missing(ran.record, there.site, place)

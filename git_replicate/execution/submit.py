@@ -24,6 +24,7 @@ from git_replicate.core.sizes import count
 from git_replicate.execution.command import PARAMS_VARIABLE
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.jobs import RUN_VARIABLE
+from git_replicate.execution.missed import say_what_a_job_needs, with_inputs
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, capture_all, new_record
 from git_replicate.execution.rerun import Furnished, frozen_code, in_checkout
@@ -58,6 +59,8 @@ def submit(request: Request, place: Place, at: str = "", options: Sequence[str] 
     code = frozen_code(place, at)
     run = new_run_id(datetime.now(UTC), os.urandom(4))
     prefix = place.repository.layout.prefix
+    request = with_inputs(request, place)
+    say_what_a_job_needs(request, place)
     with in_checkout(place, request, code, prefix, run) as there:
         directives = _directives(kind, there, request, options)
         queued = enqueue(request, there, run)
@@ -75,6 +78,7 @@ def submit_many(tasks: Sequence[Task], name: str, place: Place, options: Sequenc
     """
     kind = find_scheduler(place.settings.submit.scheduler, os.environ)
     first = tasks[0]
+    say_what_a_job_needs(first.request, place)
     most = kind.largest_array(clean_environment(os.environ))
     jobs: list[str] = []
     place = replace(place, warn=_once(place.warn))

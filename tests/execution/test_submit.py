@@ -135,6 +135,43 @@ def test_changed_data_are_said_and_recorded(repo: GitRepo, tmp_path: Path) -> No
     assert repo.git("show", f"refs/experiments/{name}:.replicate/data.toml") != queued
 
 
+READS = "import sys\nfor path in ('data/x', sys.argv[1]):\n    print('size:', len(open(path).read()))\n"
+
+
+def test_what_earlier_runs_read_undeclared_is_said_and_linked_into_the_checkout_of_a_job(
+    repo: GitRepo, tmp_path: Path
+) -> None:
+    repo.write(".gitignore", "data\n")
+    repo.write("data/x", "1234")
+    repo.write("train.py", READS)
+    outside = tmp_path / "outside"
+    outside.write_text("12")
+    command = ("--", "python3", "train.py", str(outside))
+    assert replicate("start", *command, cwd=repo.top).returncode == 0
+    variables = programs(tmp_path / "bin")
+    done = replicate("start", "--submit", *command, cwd=repo.top, variables=variables)
+    assert done.stderr.splitlines()[:2] == [
+        "earlier runs read data/x, which nobody declared: linked into the job's checkout, as it is by then "
+        "(to have it recorded now: --data data/x)",
+        f"earlier runs read {outside}, outside of the repository: the job needs it there as well",
+    ]
+    job = replicate("start", "--queued", done.stdout.strip(), cwd=repo.top)
+    assert (job.returncode, job.stdout) == (0, "size: 4\nsize: 2\n")
+    swept = replicate("sweep", "--submit", "-p", "n=1,2", *command, "{n}", cwd=repo.top, variables=variables)
+    assert swept.stderr.startswith("earlier runs read data/x, which nobody declared")
+
+
+def test_what_a_job_did_not_find_in_its_checkout_is_named(repo: GitRepo, tmp_path: Path) -> None:
+    repo.write(".gitignore", "data\n")
+    repo.write("data/x", "1234")
+    repo.write("train.py", READS)
+    words = ["--", "python3", "train.py", "train.py"]
+    name = replicate("start", "--submit", *words, cwd=repo.top, variables=programs(tmp_path / "bin")).stdout.strip()
+    job = replicate("start", "--queued", name, cwd=repo.top)
+    assert job.returncode == 1
+    assert "data is not in the snapshot, so not in the checkout; for runs that read it: replicate.toml" in job.stderr
+
+
 def test_options_that_make_no_sense_are_refused(repo: GitRepo) -> None:
     for words in (["--submit", "--open"], ["--submit-option=-p", "--", "sh"], ["--queued", "x", "--", "sh"]):
         done = replicate("start", *words, cwd=repo.top)
