@@ -76,43 +76,47 @@ def hash_file(file: File, cache: StatCache) -> str:
     """
     if file.known and stat.S_ISREG(file.status.st_mode):
         return file.known
-    import blake3
-
     if stat.S_ISLNK(file.status.st_mode):
+        import blake3
+
         return f"blake3:{blake3.blake3(b'link:' + os.readlink(file.path)).hexdigest()}"
     if not stat.S_ISREG(file.status.st_mode):
         raise OSError(0, "not a regular file or folder")
     known = cache.get(file.path, file.status)
     if known:
         return known
+    before = file.status
     for _ in range(_ATTEMPTS):
         began = cache.now()
-        before, digest, after = _read(file.path)
+        digest, after = _read(file.path, before)
         if _same(before, after):
             cache.put(file.path, after, digest, began)
             return digest
+        before = after
     raise ChangingError(0, "it changes while it is read")
 
 
-def _read(path: bytes) -> tuple[os.stat_result, str, os.stat_result]:
-    """The hash of what is read, and the file's stat before and after."""
+def _read(path: bytes, expected: os.stat_result) -> tuple[str, os.stat_result]:
+    """The hash of what is read, and the file's stat after that; expected: what it was known to be before."""
     import blake3
 
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise OSError(0, "not a regular file or folder")
-        if before.st_size <= _THREADED:
-            # One call tells the end as well, if the file is as long as it was said to be; else it has changed.
-            hasher = blake3.blake3(os.read(descriptor, before.st_size + 1))
+        small = expected.st_size <= _THREADED
+        # One call tells the end as well, if the file is as long as it was said to be.
+        data = os.read(descriptor, expected.st_size + 1) if small else b""
+        if small and len(data) == expected.st_size:
+            hasher = blake3.blake3(data)
         else:
-            hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
+            hasher = blake3.blake3(data, max_threads=blake3.blake3.AUTO)
             buffer = bytearray(_PIECE)
             view = memoryview(buffer)
             while length := os.readv(descriptor, [buffer]):
                 hasher.update(view[:length])
-        return before, f"blake3:{hasher.hexdigest()}", os.fstat(descriptor)
+        after = os.fstat(descriptor)
+        if not stat.S_ISREG(after.st_mode):
+            raise OSError(0, "not a regular file or folder")
+        return f"blake3:{hasher.hexdigest()}", after
     finally:
         os.close(descriptor)
 

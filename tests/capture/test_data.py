@@ -184,10 +184,19 @@ def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pyte
     assert capture(tmp_path, "d") == first
 
 
+def test_a_file_system_that_gives_less_than_was_asked_for_makes_no_other_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"one and two")
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, length: read(descriptor, min(length, 3)))
+    assert capture(tmp_path, "a")["a"]["hash"] == digest(b"one and two")
+
+
 def test_an_unreadable_file_is_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"one")
 
-    def refuse(path: bytes) -> object:
+    def refuse(path: bytes, expected: os.stat_result) -> object:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(hashing, "_read", refuse)
