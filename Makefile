@@ -63,6 +63,7 @@ pages: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.training
 
 clean:
 	rm -rf $(VENV) $(FRAMEWORKS) .demo build dist
