@@ -92,7 +92,7 @@ def run_table(rows: Sequence[Row]) -> Table:
 def _frame(row: Row) -> tuple[Any, ...]:
     marks = [name for name in ("mixed", "leaked", "archived") if row.get(name)]
     marks += ["hybrid" if row.get("hybrid") else "rerun"] if row.get("rerun_of") else []
-    marks += ["invalid"] if row.get("invalid") else []
+    marks += [mark for mark, name in (("invalid", "invalid"), ("superseded", "superseded_by")) if row.get(name)]
     status = " ".join([row["status"], *(f"({mark})" for mark in marks)])
     return (_reading.short_id(row["id"]), status, _reading.age(row.get("started")), row["experiment"])
 

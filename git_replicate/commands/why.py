@@ -150,7 +150,7 @@ def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], 
 
 @contextlib.contextmanager
 def _told_how_to_go_on(context: Context, first: str, second: str) -> Iterator[None]:
-    """Where the search is interrupted: `latest` means another run by then."""
+    """Where the search is interrupted: `latest` may mean another run by then."""
     try:
         yield
     except KeyboardInterrupt:

@@ -71,6 +71,8 @@ class Finding:
     parts: tuple[str, ...] = ()
     noise: Mapping[str, float] = field(default_factory=dict)
     """Of the noise where it was measured: std of the value, and n."""
+    apart: bool = True
+    """Whether the parts were told from each other: no trial of some of them came to something else than either."""
 
 
 class _Ended(Exception):  # noqa: N818 (it is no error)
@@ -120,14 +122,22 @@ class _Search:
         self.firsts: list[Result] = []
         self.seconds: list[Result] = []
         self.noise: dict[str, float] = {}
+        self.unclear: list[frozenset[str]] = []
+        """What was tried and came to something else than either run: it failed, or could not be made."""
 
     def run(self) -> Finding:
         self._reproduce()
         if self.question.seeds_differ:
             self._level_seeds()
         parts = self._smallest()
-        words = "all of these together carry" if len(parts) > 1 else "this alone carries"
-        return Finding(Outcome.FOUND, f"{words} the difference", tuple(parts), self.noise)
+        if len(parts) == 1:
+            return Finding(Outcome.FOUND, "this alone carries the difference", tuple(parts), self.noise)
+        if any(some < frozenset(parts) for some in self.unclear):
+            words = (
+                "these carry the difference; which of them do is not known, for runs with less of it came to neither"
+            )
+            return Finding(Outcome.FOUND, words, tuple(parts), self.noise, apart=False)
+        return Finding(Outcome.FOUND, "all of these together carry the difference", tuple(parts), self.noise)
 
     def _reproduce(self) -> None:
         """Make both runs again; end if the difference does not come again, or is not more than their own noise."""
@@ -240,7 +250,10 @@ class _Search:
         if chosen == self.everything:
             return True
         found = _mean([self.measure(chosen, seed, n) for seed, n in self.trials])
-        return bool(is_like_second(found, _mean(self.firsts), _mean(self.seconds)))
+        answer = is_like_second(found, _mean(self.firsts), _mean(self.seconds))
+        if answer is None:
+            self.unclear.append(chosen)
+        return bool(answer)
 
     def _smallest(self) -> list[str]:
         groups = [list(group) for group in self.question.groups if group]

@@ -38,10 +38,12 @@ class Proof:
     parts: tuple[Part, ...] = ()
     hybrids: tuple[Hybrid, ...] = ()
     noise: Mapping[str, float] | None = None
+    apart: bool = True
+    """Whether each of the parts was shown to matter, and not just all of them together."""
 
     @property
     def causes(self) -> list[Cause]:
-        return [part.as_cause(proved=True) for part in self.parts]
+        return [part.as_cause(proved=self.apart) for part in self.parts]
 
 
 def bisect(
@@ -98,7 +100,7 @@ def _proof(finding: Finding, parts: Parts, hybrids: Hybrids, metric: str) -> Pro
     others = [*(f"the content of {name}" for name in parts.lost), *hybrids.present_differences()]
     if finding.outcome is Outcome.NOT_REPRODUCED and others:
         reason += f"; not as it was: {'; '.join(others[:5])}"
-    return Proof(str(finding.outcome), reason, metric, found, tuple(hybrids.made), finding.noise)
+    return Proof(str(finding.outcome), reason, metric, found, tuple(hybrids.made), finding.noise, finding.apart)
 
 
 def _check_runs(repo: Repository, *records: Record) -> None:

@@ -149,10 +149,17 @@ def _venv(recipe: Recipe, shop: Workshop, uv: Sequence[str]) -> str:
     exact = bool(re.fullmatch(r"\d+\.\d+\.\S+", recipe.python))
     if uv:
         name = "" if recipe.implementation == "cpython" else f"{recipe.implementation}@"
-        for wanted in dict.fromkeys((recipe.python, minor) if exact else (recipe.python,)):
-            request = ("--python", f"{name}{wanted}") if wanted else ()
-            if shop.attempt((*uv, "venv", "--no-project", "--clear", *request, shop.prefix))[0] == 0:
-                return ""
+
+        def is_made(wanted: str) -> bool:
+            request = ("--python", wanted) if wanted else ()
+            return shop.attempt((*uv, "venv", "--no-project", "--clear", *request, shop.prefix))[0] == 0
+
+        if is_made(recipe.python and name + recipe.python):
+            return ""
+        # Of what pyenv has, uv sees only what is on the PATH.
+        here = _find_python(recipe.python, minor, exact, recipe.implementation, shop.environ)
+        if (here and is_made(here)) or (exact and is_made(name + minor)):
+            return ""
     else:
         base = _find_python(recipe.python, minor, exact, recipe.implementation, shop.environ)
         if base:

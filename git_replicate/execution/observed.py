@@ -209,7 +209,10 @@ def without_report(record: Record, plan: Plan, report: ProbeReport) -> str:
         return ""
     if not any(is_python(words[0]) for words in layers(record.command)):
         return ""
-    return "no probe in the command's Python (started with -I, -E or -S, or older than 3.8): params are guesses"
+    unknown = "; whether it read files of your own worktree is not known" if plan.origin else ""
+    return (
+        f"no probe in the command's Python (started with -I, -E or -S, or older than 3.8): params are guesses{unknown}"
+    )
 
 
 def read_seen(report: ProbeReport, record: Record) -> tuple[SeenFiles, Record]:

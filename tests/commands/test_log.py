@@ -53,9 +53,10 @@ def test_an_experiment_that_is_not_there_is_said_with_the_nearest(repo: GitRepo,
 def test_a_rerun_is_marked_and_names_its_original() -> None:
     row = {"id": "20260304-050608-00000002", "status": "finished", "experiment": "digits", "started": None}
     original = {"rerun_of": "digits/20260304-050608-00000001", "message": "wider"}
-    table = log.run_table([row, {**row, **original}])
-    assert [line[table.columns.index("status")] for line in table.rows] == ["finished", "finished (rerun)"]
-    assert [line[table.columns.index("message")] for line in table.rows] == [None, "rerun of 00000001: wider"]
+    table = log.run_table([row, {**row, **original}, {**row, "superseded_by": "digits/x"}])
+    statuses = [line[table.columns.index("status")] for line in table.rows]
+    assert statuses == ["finished", "finished (rerun)", "finished (superseded)"]
+    assert [line[table.columns.index("message")] for line in table.rows] == [None, "rerun of 00000001: wider", None]
 
 
 @pytest.mark.parametrize("words", [["deep"], ["-e", "deep"], ["--experiment=deep"], ["deep", "-e", "deep"]])

@@ -40,6 +40,18 @@ def test_two_parts_that_matter_only_together_are_both_found() -> None:
     assert (found.outcome, sorted(found.parts)) == ("found", ["a", "d"])
 
 
+def test_parts_of_which_less_cannot_be_run_are_not_said_to_be_needed_each() -> None:
+    def measure(parts: frozenset[str], seed: str, repetition: int) -> Result:
+        if len(parts) in (0, 3):
+            return Result("finished", float(len(parts)))
+        return Result("impossible: there is no Python 3.13 here")
+
+    question = Question(Result("finished", 0.0), Result("finished", 3.0), [["python", "pip", "setuptools"]])
+    found = investigate(question, measure)
+    assert (found.outcome, sorted(found.parts), found.apart) == ("found", ["pip", "python", "setuptools"], False)
+    assert "which of them do is not known" in found.reason
+
+
 def test_of_two_parts_that_do_it_alone_one_is_found() -> None:
     found, _ = search(lambda p, s, r: float(bool({"a", "d"} & p)), [["a", "b"], ["c", "d"]])
     assert found.parts in (("a",), ("d",))

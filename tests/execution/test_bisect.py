@@ -214,7 +214,7 @@ def test_a_run_that_fails_is_explained_too(program: GitRepo) -> None:
     program.write("settings.py", "VERBOSE = 2\n")
     replicate("start", "-q", "--seed", "1", "--", sys.executable, "train.py", cwd=program.top)
     (cause,) = bisect(program)[0]["causes"]
-    assert (cause["name"], cause["from"], cause["to"]) == ("helper.py", "absent", "raise SystemExit(4)")
+    assert (cause["name"], cause["from"], cause["to"]) == ("helper.py", None, "raise SystemExit(4)")
 
 
 def test_two_runs_of_the_same_results_are_the_same(program: GitRepo) -> None:
