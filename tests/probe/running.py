@@ -60,5 +60,6 @@ def observe(
 def interpreters() -> list[str]:
     """The Pythons of this machine, one of each minor version."""
     beside = glob.glob(os.path.join(os.path.dirname(sys.base_prefix), "*", "bin", "python"))
-    named = [shutil.which(f"python{version}") for version in ("2.7", *(f"3.{n}" for n in range(6, 16)))]
+    names = ("python2.7", *(f"python3.{n}" for n in range(6, 16)), "pypy3")
+    named = [shutil.which(name) for name in names]
     return sorted({*filter(None, named), *beside})

@@ -132,6 +132,14 @@ for n in range(10):
     assert len(seen.report.opened.written) == 14
 
 
+def test_where_a_descriptor_cannot_be_duplicated_in_one_step_it_is_not_inherited_either(tmp_path: Path) -> None:
+    code = "import fcntl, os, sys; del fcntl.F_DUPFD_CLOEXEC\n"
+    code += f"sys.path.insert(0, {SITE!r})\nfrom git_replicate_probe.descriptors import open_high\n"
+    code += "made = open_high('made'); print(made > 30, os.get_inheritable(made), os.write(made, b'note'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (done.stdout, (tmp_path / "made").read_bytes()) == ("True False 4\n", b"note")
+
+
 def test_a_program_that_writes_no_bytecode_still_writes_none(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("")
     code = "import sys, argparse, mine; argparse.ArgumentParser().parse_args([]); print(sys.dont_write_bytecode)"

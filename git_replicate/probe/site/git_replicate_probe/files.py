@@ -30,12 +30,14 @@ FIRST_NAMES = 200
 """So many files are noted each as it comes; those behind them by the batch, for a kill to lose one at most."""
 _BATCH = 100
 _WRITES = os.O_WRONLY | os.O_RDWR
+_TELLS_FLAGS = sys.implementation.name == "cpython"
 _PASSED = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/lib", "/usr/share/zoneinfo/", "/lib/", "/lib64/")
 _CODE = (".py", ".pyc", ".pyo")
 _LOADERS = (
     "<frozen importlib",
     "<frozen runpy",
     "<frozen zipimport",
+    "<builtin>/frozen ",  # PyPy's names of the same
     os.path.join(os.path.dirname(os.__file__), "runpy.py"),
 )
 """Whose opening of a file of code is the loading of it; anybody else's is reading."""
@@ -73,7 +75,7 @@ class Files:
             if path in self._seen if type(path) is str else type(path) is int:
                 return
             try:
-                self._opened(path, arguments[2])
+                self._opened(path, arguments[2] if _TELLS_FLAGS or not arguments[1] else _flags(arguments[1]))
             except Exception as error:
                 self._probe.failed("files", error)
         elif event == "os.chdir":
@@ -257,6 +259,12 @@ class Files:
         if name not in self._programs and len(self._programs) < 100:
             self._programs.add(name)
             self._probe.note("program", name=name)
+
+
+def _flags(mode: str) -> int:
+    """What a mode of `open` stands for: PyPy's event has something else in the place of the flags."""
+    way = os.O_RDWR if "+" in mode else os.O_RDONLY if "r" in mode else os.O_WRONLY
+    return way | (os.O_TRUNC if "w" in mode else 0)
 
 
 def _is_loading() -> bool:
