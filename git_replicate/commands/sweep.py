@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from dataclasses import replace
@@ -99,6 +100,12 @@ def _seed_number(text: str) -> int:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
+    with contextlib.ExitStack() as stack:
+        return _execute(options, context, stack)
+
+
+def _execute(options: argparse.Namespace, context: Context, stack: contextlib.ExitStack) -> int:
+    """Do what is asked for; the stack holds a new sweep's code until its runs do."""
     from git_replicate.commands._engines import check_options, engine_of, submit_sweep
     from git_replicate.commands._sweeping import show_plan
     from git_replicate.execution.jobs import RUN_VARIABLE
@@ -107,7 +114,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if os.environ.get(RUN_VARIABLE):
         raise UserError("a sweep cannot begin within a run", f"env -u {RUN_VARIABLE} git replicate sweep ...")
     check_options(options)
-    job, known = _resumed(options, context) if options.resume else (_new_job(options, context), None)
+    job, known = _resumed(options, context) if options.resume else (_new_job(options, context, stack), None)
     if options.interactive and not sys.stdin.isatty():
         raise UserError("-i asks, and standard input is not a terminal", "without -i: the points by options")
     if options.submit:
@@ -142,7 +149,7 @@ def _choose(options: argparse.Namespace, context: Context, job: Job, known: Know
     return _carry_out(options, context, job, known, engine, source, (), 0, _there(known))
 
 
-def _new_job(options: argparse.Namespace, context: Context) -> Job:
+def _new_job(options: argparse.Namespace, context: Context, stack: contextlib.ExitStack) -> Job:
     """A new sweep of the code as it is now; `UserError` if what it asks for cannot reach the program."""
     from git_replicate.commands._engines import place_of
     from git_replicate.commands._sweeping import check_command, new_sweep
@@ -150,12 +157,13 @@ def _new_job(options: argparse.Namespace, context: Context) -> Job:
     from git_replicate.execution.missed import inputs_of_program
     from git_replicate.execution.rerun import frozen_code
     from git_replicate.execution.sweep import Job, earlier_run
+    from git_replicate.store.held import held
 
     sweep = new_sweep(options, context)
     console, layout = context.console, context.repository.layout
     if not options.submit and options.engine == "local" and not sweep.options.prepare:
         check_command(sweep.command, context.settings)
-    code = frozen_code(place_of(context))
+    code = stack.enter_context(held(context.writer, lambda: frozen_code(place_of(context))))
     check_program(sweep, context.repository, code, context.settings, layout.prefix)
     check_params(sweep, context.repository, code, context.settings)
     given = sweep.command

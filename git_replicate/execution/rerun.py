@@ -29,6 +29,7 @@ from git_replicate.execution.sides import judge_rerun, read_side
 from git_replicate.execution.site import Site
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
+from git_replicate.store.held import held
 from git_replicate.store.store import Parts, finish, list_runs
 
 
@@ -57,9 +58,11 @@ class Rerun:
 
 def start_isolated(request: Request, place: Place, at: str = "") -> Ran:
     """Record the code as it is now (or take a commit), and run the command in a checkout of it."""
-    code = frozen_code(place, at)
-    request = with_inputs(request, place)
-    with in_checkout(place, request, code, place.repository.layout.prefix) as there:
+    request, prefix = with_inputs(request, place), place.repository.layout.prefix
+    with (
+        held(place.repository, lambda: frozen_code(place, at)) as code,
+        in_checkout(place, request, code, prefix) as there,
+    ):
         ran = run_at(there.site, request, there.place, there.held, there.links)
         hint_at_missing(ran.record, there.site, place)
         return ran

@@ -35,6 +35,7 @@ from git_replicate.execution.trial import Task
 from git_replicate.git.repository import Oid, RefUpdate, Repository
 from git_replicate.probe import SITE, VARIABLE
 from git_replicate.store.annotations import annotate
+from git_replicate.store.held import held
 from git_replicate.store.store import Parts, begin, finish
 
 _OURS: Final = (RUN_VARIABLE, SEED_VARIABLE, PARAMS_VARIABLE)
@@ -56,12 +57,14 @@ def submit(request: Request, place: Place, at: str = "", options: Sequence[str] 
     options: of the scheduler, as on its own command line. Whatever fails raises, and leaves no run.
     """
     kind = find_scheduler(place.settings.submit.scheduler, os.environ)
-    code = frozen_code(place, at)
     run = new_run_id(datetime.now(UTC), os.urandom(4))
     prefix = place.repository.layout.prefix
     request = with_inputs(request, place)
     say_what_a_job_needs(request, place)
-    with in_checkout(place, request, code, prefix, run) as there:
+    with (
+        held(place.repository, lambda: frozen_code(place, at)) as code,
+        in_checkout(place, request, code, prefix, run) as there,
+    ):
         directives = _directives(kind, there, request, options)
         queued = enqueue(request, there, run)
     label = clean_component(f"{queued.record.experiment}-{run[-8:]}".replace("/", "-"))

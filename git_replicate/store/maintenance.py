@@ -17,6 +17,7 @@ from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at, state_dir
 from git_replicate.git.packing import Owned, drop_loose, pack_objects, pack_refs
 from git_replicate.git.repository import Repository
+from git_replicate.store.held import let_go
 from git_replicate.store.lock import try_lock
 from git_replicate.store.trash import expire
 
@@ -33,6 +34,7 @@ def maintain(repo: Repository) -> str:
         if not held:
             return "another process is at it"
         gone = len(expire(repo))
+        let_go(repo)
         refs = pack_refs(repo.layout, RUNS_PREFIX, os.path.join(folder, _SCRATCH))
         packs = pack_objects(repo.layout, _OURS, _read_packs(folder))
         with open(os.path.join(folder, _PACKS), "w", encoding="ascii") as file:
