@@ -165,6 +165,33 @@ def test_tyro(tmp_path: Path) -> None:
     assert parsed(tmp_path, code, "--lr", "0.5") == ("tyro", {"lr": 0.5, "steps": 3}, ["lr"])
 
 
+@pytest.mark.frameworks("tyro")
+def test_tyro_calls_a_function(tmp_path: Path) -> None:
+    code = DATACLASS + "import tyro\ndef main(options: Options, depth: int = 2): print(depth)\ntyro.cli(main)"
+    found = parsed(tmp_path, code, "--options.lr", "0.5")
+    assert found == ("tyro", {"options.lr": 0.5, "options.steps": 3, "depth": 2}, ["options.lr"])
+
+
+@pytest.mark.frameworks("docopt")
+def test_docopt_has_defaults_arguments_and_commands(tmp_path: Path) -> None:
+    code = '''"""Usage:
+  main.py train [--lr=<x>] [--batch-size=<n>] [--amp] [<data>]
+  main.py test <file>...
+
+Options:
+  --lr=<x>          Rate [default: 0.1].
+  --batch-size=<n>  Samples [default: 32].
+"""
+from docopt import docopt
+docopt(__doc__)
+'''
+    parser, values, given = parsed(tmp_path, code, "train", "--lr=0.5", "x.csv")
+    assert (parser, given) == ("docopt", ["data", "lr", "train"])
+    assert {name: values[name] for name in ("lr", "batch_size", "amp", "data", "train", "test")} == {
+        "lr": 0.5, "batch_size": 32, "amp": False, "data": "x.csv", "train": True, "test": False,
+    }  # fmt: skip
+
+
 @pytest.mark.frameworks("fire")
 def test_fire(tmp_path: Path) -> None:
     code = "import fire\ndef main(data, lr=0.1, steps=3, **rest): pass\nfire.Fire(main)"

@@ -30,6 +30,7 @@ _HOOKS = {
     "transformers.hf_argparser": "transformers_parser",
     "tyro._cli": "tyro_parser",
     "fire.core": "fire_parser",
+    "docopt": "docopt_parser",
 }
 """Modules whose import brings a parser, and which of ours sees it."""
 _PARSERS = tuple(

@@ -1,4 +1,4 @@
-"""The data class that `tyro.cli` filled; for a plain function nothing is seen, for `tyro` calls it itself."""
+"""The data class that `tyro.cli` filled, or the arguments with which it is about to call a function."""
 
 from __future__ import annotations
 
@@ -25,6 +25,30 @@ def install(params: Params, module: Any) -> None:
         return result
 
     module.cli = wrapped
+    make = getattr(module, "_cli_impl", None)
+    if make is None:
+        return
+
+    @wraps(make)
+    def made(*arguments: Any, **named: Any) -> Any:
+        result = make(*arguments, **named)
+        params.guarded("tyro", _report_call, params, named.get("args"), result)
+        return result
+
+    module._cli_impl = made
+
+
+def _report_call(params: Params, words: Any, result: Any) -> None:
+    """Note a call that is about to be made, if it is one of a function: a class is seen once it has been filled."""
+    call = result[0] if isinstance(result, tuple) else result
+    function, inspect = getattr(call, "func", None), sys.modules.get("inspect")  # which tyro has imported
+    if inspect is None or not inspect.isfunction(function) or not is_programs_own(words, sys._getframe(3)):
+        return
+    bound = inspect.signature(function).bind_partial(*call.args, **call.keywords)
+    bound.apply_defaults()
+    values = plain(dict(bound.arguments))
+    given = given_in(sys.argv[1:] if words is None else words, flat_names(values))
+    params.seen("tyro", values, given, replaces="argparse")
 
 
 def _report(params: Params, words: Any, result: Any) -> None:
