@@ -111,7 +111,9 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
     leaked = sorted({*found.leaked, *_read_from_worktree(seen, plan, snapshot)})
     if leaked:
         listed = ", ".join(leaked[:5])
-        warnings.append(f"files of your own worktree were read instead of the checkout's: {listed}")
+        ignored = next((path for path in leaked if not snapshot.has(path)), "")
+        hint = f'; what no commit has can be linked: replicate.toml, [isolated] link = ["{ignored}"]' if ignored else ""
+        warnings.append(f"files of your own worktree were read instead of the checkout's: {listed}{hint}")
     if found.mixed:
         listed = ", ".join(found.mixed[:5])
         warnings.append(f"loaded after it had been changed, so the run mixes two versions of the code: {listed}")

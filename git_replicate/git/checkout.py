@@ -122,15 +122,15 @@ class Differences:
     """How the files of a checkout differ from its commit: paths relative to the top, sorted."""
 
     added: tuple[str, ...] = ()
-    """What is not of the commit, ignored or not; another repository's folder, or any if asked for, ends in a slash."""
+    """What is not of the commit, ignored or not; another repository's folder ends in a slash."""
     changed: tuple[str, ...] = ()
     """Files of the commit that have other content, or are gone."""
 
 
-def differences(checkout: Checkout, *, folders: bool = False) -> Differences:
-    """What one look at the files finds; `folders`: whole folders as one, empty ones too."""
+def differences(checkout: Checkout) -> Differences:
+    """What one look at the files finds."""
     words = ("ls-files", "-t", "--others", "--modified", "--deleted", "-z")
-    listed = _git(checkout).run("list what was changed", *words, *(["--directory"] if folders else []))
+    listed = _git(checkout).run("list what was changed", *words)
     added: list[str] = []
     changed: set[str] = set()
     for line in os.fsdecode(listed.stdout).split("\0"):
@@ -177,8 +177,9 @@ def clean(checkout: Checkout, *, smudge: bool = True) -> None:
     Touched is what has other content, permissions or times than it was checked out with.
     """
     _open_up(checkout)
-    for path in added_files(checkout, differences(checkout, folders=True)):
-        _unlink(os.path.join(checkout.top, path))
+    words = ("ls-files", "--others", "--directory", "-z")  # whole folders as one, empty ones too
+    for path in os.fsdecode(_git(checkout).run("list what was added", *words).stdout).split("\0")[:-1]:
+        _unlink(os.path.join(checkout.top, path.rstrip("/")))
     touched = _touched(checkout)
     for path in filter(os.path.lexists, touched):
         _unlink(path)
@@ -193,7 +194,8 @@ def _touched(checkout: Checkout) -> list[str]:
     """
     since = os.stat(os.path.join(checkout.layout.git_dir, "index")).st_mtime_ns
     listed = os.fsdecode(_git(checkout).run("list files", "ls-files", "-z").stdout)
-    found = []
+    found: list[str] = []
+    folders: list[str] = []
     for path in listed.split("\0")[:-1]:
         whole = os.path.join(checkout.top, path)
         try:
@@ -201,8 +203,13 @@ def _touched(checkout: Checkout) -> list[str]:
         except OSError:
             found.append(whole)
             continue
-        if status.st_ctime_ns > since and not stat.S_ISDIR(status.st_mode):  # a submodule's
+        if stat.S_ISDIR(status.st_mode):
+            folders.append(path)
+        elif status.st_ctime_ns > since:
             found.append(whole)
+    if folders:
+        submodules = {path for path, _ in gitlinks(checkout)}
+        found += [os.path.join(checkout.top, path) for path in folders if path not in submodules]
     return found
 
 

@@ -33,6 +33,13 @@ def records(repo: GitRepo) -> list[dict[str, Any]]:
     return sorted(found, key=lambda record: record["started"])
 
 
+def data_of(repo: GitRepo, record: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a run's data."""
+    shown = json.loads(replicate("show", record["id"], "--format", "json", cwd=repo.top).stdout)
+    found: dict[str, Any] = shown.get("data", {})
+    return found
+
+
 @pytest.fixture
 def program(repo: GitRepo) -> GitRepo:
     repo.write("train.py", TRAIN)
@@ -240,7 +247,7 @@ def test_a_file_of_the_worktree_that_is_as_in_the_snapshot_may_be_read(repo: Git
     repo.commit()
     start(repo, "--", sys.executable, "train.py")
     assert replicate("rerun", "latest", cwd=repo.top).returncode == 0
-    assert [record.get("data", {}) for record in records(repo)] == [{}, {}]
+    assert [data_of(repo, record) for record in records(repo)] == [{}, {}]
 
 
 def test_a_path_that_the_program_adds_itself_leads_into_the_checkout(repo: GitRepo) -> None:
@@ -329,3 +336,23 @@ def test_code_that_git_ignores_is_linked_into_the_checkout_and_said_if_it_is_oth
     assert done.returncode == 3
     assert "other than it was: _version.py is blake3:" in done.stderr
     assert "data _version.py: blake3:" in done.stdout
+
+
+def test_a_module_of_the_worktree_that_no_commit_has_can_be_linked(repo: GitRepo) -> None:
+    repo.write(".gitignore", "built/\n")
+    repo.write("built/fast.py", "K = 1\n")
+    text = f"import sys\nsys.path.insert(0, {str(repo.top / 'built')!r})\nimport fast\nprint('k:', fast.K)\n"
+    repo.write("train.py", text)
+    repo.commit()
+    words = ("start", "--isolated", "--", sys.executable, "train.py")
+    done = replicate(*words, cwd=repo.top)
+    assert (
+        "read instead of the checkout's: built/fast.py; what no commit has can be linked: replicate.toml, "
+        in done.stderr
+    )
+    assert '[isolated] link = ["built/fast.py"]' in done.stderr
+    repo.write("replicate.toml", '[isolated]\nlink = ["built/fast.py"]\n')
+    done = replicate(*words, cwd=repo.top)
+    assert (done.returncode, done.stdout) == (0, "k: 1\n")
+    assert ["leaked" in record["code"] for record in records(repo)] == [True, False]
+    assert data_of(repo, records(repo)[1])["built/fast.py"]["undeclared"] is True
