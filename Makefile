@@ -7,7 +7,7 @@ DEMO_STAMP := $(VENV)/.demo-installed
 FRAMEWORKS := .venv-frameworks
 FRAMEWORKS_STAMP := $(FRAMEWORKS)/.installed
 
-.PHONY: demo demo-sweep test test-frameworks chaos check format lint types docs pages bench clean
+.PHONY: demo demo-sweep test test-fast test-frameworks chaos check format lint types docs pages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -27,8 +27,15 @@ demo: $(DEMO_STAMP)
 demo-sweep: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo-sweep.sh .demo-sweep
 
+# Where it is set, pytest would rewrite every file of tests again each time.
+export PYTHONDONTWRITEBYTECODE :=
+
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Without the tests marked `slow`, which are three quarters of the time and a thirtieth of the tests.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 # The small versions of these run in `make test`; SEED=7 makes a storm again. A quarter of an hour on a quiet machine.
 SEED ?= 1
@@ -44,7 +51,7 @@ $(FRAMEWORKS_STAMP): tests/frameworks.txt
 test-frameworks: $(STAMP) $(FRAMEWORKS_STAMP)
 	GIT_REPLICATE_TEST_PYTHON=$(CURDIR)/$(FRAMEWORKS)/bin/python $(BIN)/python -m pytest -n auto -rs -m frameworks
 
-check: $(STAMP) format lint types docs test
+check: $(STAMP) format lint types docs test-fast
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -50,9 +50,11 @@ def _no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         TMPDIR=str(home / "tmp"),
     )
     (home / "tmp").mkdir()
+    (home / "empty").mkdir()
     tempfile.tempdir = None  # what tests leave behind, reports of bugs included, goes with the home
     (home / "gitconfig").write_text(
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+        f"\ttemplateDir = {home / 'empty'}\n"  # a dozen example hooks fewer to copy for each repository
         '[protocol "file"]\n\tallow = always\n'
     )
     forked.prepare()

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -50,14 +50,19 @@ def layer(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
+@cache
+def imports(module: str) -> Sequence[ast.stmt]:
+    """The statements of a module that import, and those below which are for types only."""
+    return [node for node in ast.walk(sources()[module]) if isinstance(node, ast.Import | ast.ImportFrom | ast.If)]
+
+
 def imported(module: str, *, typing: bool) -> Iterator[str]:
     """The modules of ours that a module imports, inside functions too; those for types only if `typing`."""
-    tree = sources()[module]
     hidden: set[int] = set()
-    for node in ast.walk(tree):
+    for node in imports(module):
         if not typing and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             hidden.update(id(inner) for child in node.body for inner in ast.walk(child))
-    for node in ast.walk(tree):
+    for node in imports(module):
         if id(node) in hidden:
             continue
         if isinstance(node, ast.Import):

@@ -23,6 +23,7 @@ def program(module: str, *words: str, repo: GitRepo) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0, 1])
 def test_a_recorder_killed_at_any_step_loses_no_run(
     repo: GitRepo, part: int, record_property: Callable[[str, object], None]
@@ -60,6 +61,7 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 """
 
 
+@pytest.mark.slow
 def test_sixty_four_starts_at_once_are_sixty_four_finished_runs_with_their_notes(repo: GitRepo) -> None:
     repo.write("train.py", "print('dirty')\n")
     done = subprocess.run(

@@ -71,10 +71,10 @@ def test_every_example_is_a_command_line_that_we_take(page: str, line: str) -> N
         parse_options(command, load(command), words[1:])
 
 
-def test_the_examples_of_the_readme_run(repo: GitRepo) -> None:
+def test_the_examples_of_the_readme_run(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     repo.write("train.py", "import sys\nprint('accuracy:', 0.9 + len(sys.argv) / 100)\n")
-    python = shutil.which("python") or ""
-    assert python, "the examples call it so"
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert shutil.which("python"), "the examples call it so"
     for line in (line for page, line in examples() if page == "README.md"):
         words = shlex.split(line)[2:]
         done = replicate(*words, cwd=repo.top)
@@ -105,12 +105,14 @@ def test_every_program_of_the_docs_runs_under_start_and_alone(repo: GitRepo, pag
     assert "warning" not in done.stderr.lower()
 
 
-def test_the_examples_of_sweeps_run(repo: GitRepo) -> None:
+@pytest.mark.slow
+def test_the_examples_of_sweeps_run(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     repo.write(
         "train.py",
         "import sys\nvalues = dict(zip(sys.argv[1::2], map(float, sys.argv[2::2])))\n"
         "print('accuracy:', 0.9 - abs(values.get('--lr', 0) - 0.01) + values.get('--depth', 0) / 100)\n",
     )
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert shutil.which("python"), "the examples call it so"
     pytest.importorskip("optuna", reason="the extra `search` is not installed")
     for line in (line for page, line in examples() if page == "sweeps.md" and " -i " not in line and "…" not in line):

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from git_replicate.store.annotations import read_annotations
 from tests.store.sharing import make_clones
 from tests.support import CHECKOUT, GitRepo, replicate
@@ -45,6 +47,7 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 """
 
 
+@pytest.mark.slow
 def test_four_clones_that_record_and_push_at_once_all_have_every_run_and_every_word(repo: GitRepo) -> None:
     hub, clones = make_clones(repo, "one", "two", "three", "four")
     tops = [str(clone.git.top) for clone in clones]
@@ -170,6 +173,7 @@ def test_nothing_waits_for_a_password(repo: GitRepo, tmp_path: Path) -> None:
     assert (tmp_path / "asked").read_text().startswith("0 -oBatchMode=yes ")
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_do_what_it_says(repo: GitRepo) -> None:
     _, (clone,) = make_clones(repo, "clone")
     top = clone.git.top

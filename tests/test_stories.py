@@ -264,6 +264,7 @@ def test_a_killed_recorder_loses_no_run(repo: GitRepo, tmp_path: Path) -> None:
     repo.git("fsck", "--strict")
 
 
+@pytest.mark.slow
 def test_many_starts_at_once_are_as_many_runs_and_notes(repo: GitRepo) -> None:
     repo.write("dirty", "x")
     count = 24

@@ -17,7 +17,9 @@ ROUNDS = {"kill": (5, 300), "signals": (4, 150), "gc": (1, 40), "starts": (16, 2
 """How often each is done: in the tests, and in `make chaos`."""
 
 
-@pytest.mark.parametrize("scenario", ROUNDS)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=[] if name == "kill" else pytest.mark.slow) for name in ROUNDS]
+)
 def test_nothing_that_was_announced_is_lost(
     repo: GitRepo, scenario: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -38,18 +38,23 @@ def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize:
         return rows[-1]
     if name.startswith("best:"):
         return _best(index, name.removeprefix("best:"), maximize, minimize)
-    full = name.removeprefix(RUNS_PREFIX).removeprefix("experiments/")
-    experiment, _, part = full.rpartition("/")
-    if part and (is_run_id(part) or _PART.fullmatch(part)):
-        like = f"(runs.id LIKE {quote(part + '%')} OR runs.id LIKE {quote('%' + part)})"
-        rows = index.matching(like + (f" AND runs.experiment = {quote(experiment)}" if experiment else ""))
-        if len(rows) == 1:
-            return rows[0]
-        if len(rows) > 1:
-            listed = "; ".join(f"{row['experiment']}/{row['id']} {row['status']}" for row in rows[:_SHOWN])
-            more = f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-            raise UserError(f"{name} is ambiguous: {listed}{more}", "give more of the id")
+    rows = _by_id(index, name)
+    if len(rows) == 1:
+        return rows[0]
+    if len(rows) > 1:
+        listed = "; ".join(f"{row['experiment']}/{row['id']} {row['status']}" for row in rows[:_SHOWN])
+        more = f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+        raise UserError(f"{name} is ambiguous: {listed}{more}", "give more of the id")
     return _by_commit(index, name)
+
+
+def _by_id(index: Index, name: str) -> list[Row]:
+    """The runs whose id, or the beginning or end of it, this is; `experiment/` may stand before it."""
+    experiment, _, part = name.removeprefix(RUNS_PREFIX).removeprefix("experiments/").rpartition("/")
+    if not part or not (is_run_id(part) or _PART.fullmatch(part)):
+        return []
+    like = f"(runs.id LIKE {quote(part + '%')} OR runs.id LIKE {quote('%' + part)})"
+    return index.matching(like + (f" AND runs.experiment = {quote(experiment)}" if experiment else ""))
 
 
 def _there_are(number: int) -> str:
@@ -84,14 +89,12 @@ def near_experiment(index: Index, name: str) -> str:
     if not names or name in names:
         return ""
     near = difflib.get_close_matches(name, names, 1, _ALIKE)
-    if not near:
-        try:
-            run = find_run(index, name)
-        except UserError:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            return f"there are: {', '.join(names[:_SHOWN])}{more}"
-        return f"it names a run: git replicate show {run['id']}"
-    return f"did you mean {near[0]}?"
+    if near:
+        return f"did you mean {near[0]}?"
+    if len(runs := _by_id(index, name)) == 1:
+        return f"it names a run: git replicate show {runs[0]['id']}"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"there are: {', '.join(names[:_SHOWN])}{more}"
 
 
 def _nearest(index: Index, name: str) -> str:

@@ -76,7 +76,7 @@ OPTIONS = st.lists(
             ["--columns", "id,message,dirty,attributes.seed,tags,id"],
             ["--columns", "tags.b,status"],
             ["--where", "status = 'finished'"],
-            ["--where", "seed > 3 or message is null"],
+            ["--where", "attributes.seed > 3 or message is null"],
             ["=e"],
         ]
     ),

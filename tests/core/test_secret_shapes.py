@@ -174,6 +174,7 @@ for text in [piece * (400_000 // len(piece)) for piece in pieces]:
 """
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(st.lists(st.sampled_from([piece for piece in _PIECES if piece != "\0"]), min_size=1, max_size=5))
 def test_no_text_however_long_and_odd_takes_more_than_linear_time(pieces: list[str]) -> None:

@@ -64,6 +64,7 @@ def test_runs_with_what_a_commit_brought_are_found_dirty_and_renamed_ones_too(hi
     assert names(affected(history, "losses.py", "--in", "fix"))[0] == "fixed yes"
 
 
+@pytest.mark.slow
 def test_runs_that_executed_the_file_come_first_and_those_that_did_not_are_not_made_again(history: GitRepo) -> None:
     history.git("checkout", "-qf", "bug")
     history.write("other.py", "print('a: 1')\n")
@@ -76,6 +77,7 @@ def test_runs_that_executed_the_file_come_first_and_those_that_did_not_are_not_m
     assert "3 affected runs to make again; 1 that did not run it" in again.stderr
 
 
+@pytest.mark.slow
 def test_rewritten_history_changes_nothing(history: GitRepo) -> None:
     bug = history.git("rev-parse", "bug")
     history.git("checkout", "-q", "--orphan", "new")
@@ -84,6 +86,7 @@ def test_rewritten_history_changes_nothing(history: GitRepo) -> None:
     assert names(affected(history, "--introduced-by", bug)) == ["renamed yes", "committed yes", "dirty yes"]
 
 
+@pytest.mark.slow
 def test_a_shallow_clone_says_that_it_does_not_know(history: GitRepo, tmp_path: Path) -> None:
     shallow = GitRepo(tmp_path / "shallow")
     subprocess.run(
@@ -95,6 +98,7 @@ def test_a_shallow_clone_says_that_it_does_not_know(history: GitRepo, tmp_path: 
     assert len(rows) == 5
 
 
+@pytest.mark.slow
 def test_affected_runs_are_made_again_on_the_fixed_code_and_point_there(history: GitRepo) -> None:
     done = replicate("rerun", "--affected", "--introduced-by", "bug", "--onto", "fix", cwd=history.top)
     assert done.returncode == 3

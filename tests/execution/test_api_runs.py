@@ -62,6 +62,7 @@ def test_what_goes_wrong_in_the_probe_is_a_part_of_the_record(repo: GitRepo) -> 
     assert missing.startswith("probe: api log: TypeError(")
 
 
+@pytest.mark.slow
 def test_a_rerun_asks_for_what_was_read(repo: GitRepo) -> None:
     repo.write("train.py", LOGS)
     repo.commit()
@@ -135,6 +136,7 @@ def test_a_program_begins_a_run_of_its_own(repo: GitRepo, tool: str) -> None:
     assert "alone.py" in repo.git("ls-tree", "--name-only", only_run(repo))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "status", "reason"),
     [
@@ -149,6 +151,7 @@ def test_a_run_of_its_own_fails_with_its_block(repo: GitRepo, tool: str, end: st
     assert (shown(repo)["status"], shown(repo)["reason"]) == (status, reason)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_block_ends_with_its_process(repo: GitRepo, tool: str) -> None:
     code = """
 import sys, git_replicate as replicate
@@ -161,6 +164,7 @@ if len(sys.argv) > 1: raise ValueError("no")
     assert (shown(repo)["status"], shown(repo)["reason"]) == ("failed", "ValueError: no")
 
 
+@pytest.mark.slow
 def test_several_runs_of_one_process_keep_their_own(repo: GitRepo, tool: str) -> None:
     code = """
 import git_replicate as replicate
@@ -188,6 +192,7 @@ except RuntimeError as error: print(error)
 """
 
 
+@pytest.mark.slow
 def test_programs_join_a_session_that_lasts_until_it_is_finished(repo: GitRepo, tool: str) -> None:
     assert run_alone(repo, tool, JOINS, "1").stdout.startswith("git replicate: no session is open\n")
     name = replicate("start", "--open", "-e", "nb", cwd=repo.top).stdout.strip()

@@ -50,6 +50,7 @@ def bisect(repo: GitRepo, first: str = "latest~1", second: str = "latest") -> tu
     return answer, done.stderr
 
 
+@pytest.mark.slow
 def test_of_two_changed_lines_and_a_changed_file_the_line_that_matters_is_found(program: GitRepo) -> None:
     start(program, "train.py")
     program.write("helper.py", "RATE = 1.0\nOFFSET = 0.25\nUNUSED = 2\n")
@@ -73,6 +74,7 @@ def test_the_param_is_found_among_params_and_changed_code(program: GitRepo) -> N
     assert (cause["kind"], cause["name"], cause["from"], cause["to"]) == ("params", "lr", 0.1, 0.2)
 
 
+@pytest.mark.slow
 def test_a_param_of_a_params_file_is_found_by_its_name(program: GitRepo) -> None:
     program.write("params.toml", "lr = 0.1\n\n[model]\nwidth = 2\ndepth = 3\n")
     program.write("replicate.toml", '[params]\nfiles = ["params.toml"]\n')
@@ -87,6 +89,7 @@ def test_a_param_of_a_params_file_is_found_by_its_name(program: GitRepo) -> None
     assert (cause["kind"], cause["name"], cause["to"]) == ("params", "model.depth", "depth = 5")
 
 
+@pytest.mark.slow
 def test_changed_data_is_found_and_is_no_code(program: GitRepo) -> None:
     start(program, "train.py")
     program.write("data/rows.txt", "1\n2\n30\n")
@@ -96,6 +99,7 @@ def test_changed_data_is_found_and_is_no_code(program: GitRepo) -> None:
     assert (cause["kind"], cause["name"], cause["to"]) == ("data", "data/rows.txt", "30")
 
 
+@pytest.mark.slow
 def test_data_that_git_does_not_have_is_found_though_its_old_content_is_gone(program: GitRepo) -> None:
     program.write("local/rows.txt", "1\n2\n")
     program.write("train.py", TRAIN.replace("data/rows.txt", "local/rows.txt"))
@@ -108,6 +112,7 @@ def test_data_that_git_does_not_have_is_found_though_its_old_content_is_gone(pro
     assert (cause["kind"], cause["name"], cause["proved"]) == ("data", "local/rows.txt", True)
 
 
+@pytest.mark.slow
 def test_old_data_that_lies_beside_the_new_is_used(program: GitRepo) -> None:
     program.write("local/rows.txt", "1\n2\n")
     program.write("train.py", TRAIN.replace("data/rows.txt", "local/rows.txt"))
@@ -124,6 +129,7 @@ def test_old_data_that_lies_beside_the_new_is_used(program: GitRepo) -> None:
     assert (program.top / "local" / "rows.txt").read_text() == "1\n20\n"
 
 
+@pytest.mark.slow
 def test_a_package_is_found_between_two_environments(program: GitRepo, tmp_path: Path) -> None:
     program.write("train.py", "import widget\nprint('a:', widget.K)\n")
     program.commit()
@@ -145,6 +151,7 @@ def environment(folder: Path, version: int) -> str:
     return str(folder / "bin" / "python")
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_with_the_runs_it_has(program: GitRepo) -> None:
     start(program, "train.py --lr 0.1")
     start(program, "train.py --lr 0.2")
@@ -158,6 +165,7 @@ def test_an_interrupted_search_goes_on_with_the_runs_it_has(program: GitRepo) ->
     assert len(program.git("for-each-ref", "refs/experiments/").splitlines()) == 2 + len(answer["runs"])
 
 
+@pytest.mark.slow
 def test_a_program_that_asks_the_system_for_randomness_is_noise(repo: GitRepo) -> None:
     repo.write("train.py", "import os\nprint('a:', int.from_bytes(os.urandom(3), 'big'))\n")
     repo.commit()
@@ -168,6 +176,7 @@ def test_a_program_that_asks_the_system_for_randomness_is_noise(repo: GitRepo) -
     assert (answer["outcome"], answer["causes"]) == ("noise", [])
 
 
+@pytest.mark.slow
 def test_what_depends_on_the_place_does_not_come_again(repo: GitRepo) -> None:
     repo.write("train.py", "import os\nprint('a:', int(os.path.exists('local.txt')))\n")
     repo.write(".gitignore", "local.txt\n")
@@ -180,6 +189,7 @@ def test_what_depends_on_the_place_does_not_come_again(repo: GitRepo) -> None:
     assert answer["reason"].startswith("both runs, made again, come to the same: 0")
 
 
+@pytest.mark.slow
 def test_an_undeclared_input_that_is_here_as_neither_run_had_it_is_named(repo: GitRepo) -> None:
     repo.write("train.py", "print('a:', float(open('local.txt').read()))\n")
     repo.write(".gitignore", "local.txt\n")
@@ -196,6 +206,7 @@ def test_an_undeclared_input_that_is_here_as_neither_run_had_it_is_named(repo: G
     assert "here as neither had it: local.txt" in said
 
 
+@pytest.mark.slow
 def test_a_pointer_of_git_lfs_is_exchanged_whole(repo: GitRepo) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
     repo.write("model.txt", pointer.format("a" * 64, 10))
@@ -208,6 +219,7 @@ def test_a_pointer_of_git_lfs_is_exchanged_whole(repo: GitRepo) -> None:
     assert (cause["name"], "lines" in cause) == ("model.txt", False)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_explained_too(program: GitRepo) -> None:
     start(program, "--seed", "1", "train.py")
     program.write("helper.py", "RATE = 1.0\nOFFSET = 0.0\nUNUSED = 1\nraise SystemExit(4)\n")

@@ -41,6 +41,7 @@ def start(repo: GitRepo, *rates: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_moved_is_told_with_the_step_where_curves_part(branches: GitRepo) -> None:
     start(branches, "0.1", "0.3", "0.5")
     done = replicate("check", "--format", "csv", cwd=branches.top)
@@ -67,6 +68,7 @@ def test_without_a_pair_nothing_is_claimed(branches: GitRepo) -> None:
     assert "--onto HEAD" in done.stderr
 
 
+@pytest.mark.slow
 def test_reruns_on_the_new_code_are_partners(branches: GitRepo) -> None:
     replicate("rerun", "latest", "--onto", "HEAD", cwd=branches.top)
     done = replicate("check", "--format", "json", cwd=branches.top)
@@ -75,6 +77,7 @@ def test_reruns_on_the_new_code_are_partners(branches: GitRepo) -> None:
     assert pair["metrics"]["loss"] == {"outcome": "differs", "original": 1.55, "rerun": 2.15}
 
 
+@pytest.mark.slow
 def test_uncommitted_code_is_compared_with_its_commit(branches: GitRepo) -> None:
     start(branches, "0.3")
     branches.write("train.py", TRAIN.replace("K = 1", "K = 4"))

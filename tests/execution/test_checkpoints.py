@@ -185,6 +185,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_another_clone_sees_how_a_live_run_goes_on(repo: GitRepo, tmp_path: Path) -> None:
     """The command waits, in the middle, until a checkpoint of its first half is there and was shared."""
     _, (first, second) = make_clones(repo, "first", "second")

@@ -59,6 +59,7 @@ def test_a_search_learns_from_what_was_chosen_instead() -> None:
     assert [trial.params["depth"] for trial in complete] == [5, 5, 5]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_steered_at_a_terminal(repo: GitRepo) -> None:
     repo.write("train.py", TRAIN)
     repo.commit()
@@ -94,6 +95,7 @@ def test_nobody_to_ask_is_said(repo: GitRepo) -> None:
     assert "-i asks, and standard input is not a terminal" in done.stderr
 
 
+@pytest.mark.slow
 def test_start_offers_the_last_run_with_changes(repo: GitRepo) -> None:
     repo.write("train.py", TRAIN.replace("sys.argv[1]", "sys.argv[2]"))
     repo.commit()

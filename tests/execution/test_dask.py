@@ -21,6 +21,8 @@ from tests.dask_cluster import Dask
 from tests.slurm import wait_for
 from tests.support import PROGRAM, GitRepo, replicate
 
+pytestmark = pytest.mark.slow
+
 TRAIN = "import os, sys\nprint('y:', 2 * int(sys.argv[1]))\nopen('out.txt', 'w').write(sys.argv[1])\n"
 WAITS = """
 import os, sys, time

@@ -83,6 +83,7 @@ def ask(python: str, code: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_recorded_versions_are_built_once(repo: GitRepo, offline: dict[str, str]) -> None:
     recorded = record({"alpha": "1.0", "beta": "0.5"})
     built = build(repo, recorded, offline)
@@ -94,6 +95,7 @@ def test_the_recorded_versions_are_built_once(repo: GitRepo, offline: dict[str, 
     assert (Path(built.prefix) / "bin" / "alpha").read_text().count(f"{built.prefix}/bin/python") == 1
 
 
+@pytest.mark.slow
 def test_an_interpreter_without_a_pip_for_others_gives_the_environment_one_of_its_own(
     repo: GitRepo, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,12 +106,14 @@ def test_an_interpreter_without_a_pip_for_others_gives_the_environment_one_of_it
     assert builders.installed(built.python, environ) == {"alpha": "1.0"}
 
 
+@pytest.mark.slow
 def test_what_only_pip_is_configured_to_find_is_had(repo: GitRepo, offline: dict[str, str]) -> None:
     told = {name: value for name, value in offline.items() if name != "UV_FIND_LINKS"}
     built = build(repo, record({"alpha": "1.0", "beta": "0.5"}), told)
     assert ask(built.python, "import alpha, beta; print(alpha.version)") == "1.0"
 
 
+@pytest.mark.slow
 def test_all_that_cannot_be_had_is_told_at_once(repo: GitRepo, offline: dict[str, str]) -> None:
     with pytest.raises(UnavailableError) as raised:
         build(repo, record({"alpha": "9.9", "beta": "0.5", "gamma": "1"}), offline)
@@ -142,6 +146,7 @@ def test_what_is_missing_may_be_left_out(repo: GitRepo, offline: dict[str, str])
     assert builders.installed(built.python, offline) == {"alpha": "2.0"}
 
 
+@pytest.mark.slow
 def test_the_lock_file_of_the_snapshot_decides_which_file_is_meant(
     repo: GitRepo, offline: dict[str, str], wheels: Path
 ) -> None:
@@ -162,6 +167,7 @@ def test_the_lock_file_of_the_snapshot_decides_which_file_is_meant(
     assert [item.name for item in raised.value.missing] == ["alpha"]
 
 
+@pytest.mark.slow
 def test_a_build_that_was_killed_is_begun_anew(repo: GitRepo, offline: dict[str, str]) -> None:
     recorded = record({"beta": "0.5"})
     built = build(repo, recorded, offline)
@@ -173,6 +179,7 @@ def test_a_build_that_was_killed_is_begun_anew(repo: GitRepo, offline: dict[str,
     assert ask(again.python, "import beta; print(beta.version)") == "0.5"
 
 
+@pytest.mark.slow
 def test_another_patch_release_of_python_is_told(repo: GitRepo, offline: dict[str, str]) -> None:
     minor = ".".join(PYTHON.split(".")[:2])
     built = build(repo, record({"beta": "0.5"}, python=f"{minor}.99"), offline)
@@ -203,6 +210,7 @@ def project(repo: GitRepo, environ: Mapping[str, str], create: str = "") -> Buil
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_requirements_of_the_worktree_are_built_and_kept_until_they_change(
     repo: GitRepo, offline: dict[str, str]
 ) -> None:
@@ -281,6 +289,7 @@ def start(repo: GitRepo, offline: Mapping[str, str], *words: str) -> subprocess.
     return replicate("start", *words, cwd=repo.top, variables=offline)
 
 
+@pytest.mark.slow
 def test_a_run_may_be_prepared_for_and_its_environment_shown_and_made_again(
     repo: GitRepo, wheels: Path, tmp_path: Path
 ) -> None:

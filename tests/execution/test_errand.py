@@ -150,6 +150,7 @@ def bare(tmp_path: Path) -> GitRepo:
     return GitRepo(tmp_path / "bare.git")
 
 
+@pytest.mark.slow
 def test_runs_go_by_way_of_a_remote_and_are_there_as_well(repo: GitRepo, bare: GitRepo) -> None:
     repo.write("train.py", "import sys\nprint('y:', 2 * int(sys.argv[1]))\n")
     executor = Direct(elsewhere)
@@ -194,6 +195,7 @@ def test_what_is_missing_on_a_worker_is_said_with_the_workers_name(repo: GitRepo
     assert [str(read_run(place.repository, ref).record.status) for ref in refs(repo)] == ["queued"]
 
 
+@pytest.mark.slow
 def test_an_errand_done_twice_is_one_run(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     repo.write("train.py", "print('y: 1')\n")
     executor = Direct()
@@ -205,6 +207,7 @@ def test_an_errand_done_twice_is_one_run(repo: GitRepo, monkeypatch: pytest.Monk
     assert len(refs(repo)) == 1
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_repository_under_the_same_path_is_not_taken_for_it(repo: GitRepo) -> None:
     """A worker's own clone may have fetched the run: what happened there would never come here."""
     executor = Direct(lambda errand: replace(errand, token=f"{errand.token}-of-another"))
@@ -260,6 +263,7 @@ def test_what_waits_for_a_worker_is_given_up_when_it_is_interrupted(repo: GitRep
     assert [str(read_run(place.repository, ref).record.status) for ref in refs(repo)] == ["queued", "queued"]
 
 
+@pytest.mark.slow
 def test_a_run_removed_while_it_was_elsewhere_stays_removed(repo: GitRepo) -> None:
     repo.write("train.py", "print('y: 1')\n")
     place, _ = make_place(repo)
@@ -275,6 +279,7 @@ def test_a_run_removed_while_it_was_elsewhere_stays_removed(repo: GitRepo) -> No
     assert refs(repo) == []
 
 
+@pytest.mark.slow
 def test_the_workers_own_repository_has_no_history_and_goes_when_it_ends(repo: GitRepo, tmp_path: Path) -> None:
     repo.write("big.txt", "x" * 100_000)
     repo.commit()

@@ -218,6 +218,7 @@ def test_bytes_that_are_no_text_pass_and_are_recorded(repo: GitRepo) -> None:
     assert (bad.returncode, len(bad.stderr.splitlines())) == (125, 2)
 
 
+@pytest.mark.slow
 def test_much_output_fast_passes_whole_in_little_memory(repo: GitRepo) -> None:
     script = "import os; [os.write(1, b'x' * 99_999 + b'\\n') for _ in range(1000)]"
     command = [sys.executable, str(PROGRAM), "start", "-q", "--", sys.executable, "-c", script]

@@ -149,6 +149,7 @@ def reader_of_ignored_data(repo: GitRepo) -> None:
     repo.commit()
 
 
+@pytest.mark.slow
 def test_ignored_data_that_an_earlier_run_read_is_linked_into_the_checkout(repo: GitRepo) -> None:
     reader_of_ignored_data(repo)
     assert replicate("start", "--", sys.executable, "train.py", cwd=repo.top).returncode == 0
@@ -160,6 +161,7 @@ def test_ignored_data_that_an_earlier_run_read_is_linked_into_the_checkout(repo:
     assert (repo.top / "data" / "x.txt").read_text() == "abc"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["start", "--isolated"], ["start", "--at", "HEAD"], ["sweep", "--seeds", "1"]], ids=" ".join
 )

@@ -241,6 +241,7 @@ def history(repo: GitRepo, ref: str) -> list[str]:
     return repo.git("rev-list", "--first-parent", ref, f"^{record(repo, ref)['code']['snapshot']}").split()
 
 
+@pytest.mark.slow
 def test_a_finished_run_a_wish_and_a_job_that_was_not_restarted_begin_new_runs(job: GitRepo) -> None:
     attempt(job, 0)
     attempt(job, 1, STOP="none")
@@ -264,6 +265,7 @@ def test_code_that_changed_since_is_another_run(job: GitRepo) -> None:
     assert "step=1" not in job.git("show", f"{runs(job)[1]}:.replicate/output.log")
 
 
+@pytest.mark.slow
 def test_a_script_with_two_starts_goes_on_with_the_second(job: GitRepo) -> None:
     attempt(job, 0)
     (job.top / "step").unlink()

@@ -80,6 +80,7 @@ def test_nothing_of_git_lfs_is_ever_released(repo: GitRepo) -> None:
     assert stored(repo) == {"b"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "extra", "values", "left", "states"),
     [

@@ -88,6 +88,7 @@ def test_other_code_differs_from_the_step_on_where_the_curves_part(program: GitR
     assert records(program)[1]["code"]["snapshot"] == commit
 
 
+@pytest.mark.slow
 def test_a_difference_within_the_tolerance_is_none(program: GitRepo) -> None:
     start(program, "--", sys.executable, "train.py")
     program.write("helper.py", "K = 1.0001\n")
@@ -109,6 +110,7 @@ def test_the_clock_differs_and_the_metric_is_named(repo: GitRepo) -> None:
     assert "accuracy" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_again_alike_is_identical_and_another_exit_differs(repo: GitRepo) -> None:
     repo.write("train.py", "import os, sys\nprint(__file__, os.getcwd())\nsys.exit(int(os.environ['CODE']))\n")
     repo.commit()
@@ -139,6 +141,7 @@ def test_fresh_seeds_show_the_spread(repo: GitRepo) -> None:
     assert len({record["seeds"]["run"] for record in records(repo)}) == 4
 
 
+@pytest.mark.slow
 def test_fresh_seeds_on_other_code_are_held_against_the_seeds_before(repo: GitRepo) -> None:
     text = "import os\nprint('accuracy:', {} + int(os.environ['GIT_REPLICATE_SEED']) % 7 / 100)\n"
     repo.write("train.py", text.format(0))
@@ -154,6 +157,7 @@ def test_fresh_seeds_on_other_code_are_held_against_the_seeds_before(repo: GitRe
     assert 4.5 < found["difference"] < 5.5
 
 
+@pytest.mark.slow
 def test_nothing_that_a_run_wrote_is_lost_nor_seen_by_the_next(program: GitRepo) -> None:
     count = "import os\nprint('count:', len(os.listdir('.')))\n"
     program.write("train.py", f"{count}open('a.bin', 'w').write('x')\nopen('helper.py', 'a').write('#')\n")
@@ -176,6 +180,7 @@ def test_git_works_in_the_checkout(program: GitRepo) -> None:
     assert done.stdout == "## HEAD (no branch)\n"
 
 
+@pytest.mark.slow
 def test_declared_data_is_linked_and_checked_before_anything_runs(program: GitRepo) -> None:
     program.write("data/x.txt", "5\n")
     program.write("train.py", "print('accuracy:', open('data/x.txt').read())\n")
@@ -322,6 +327,7 @@ def editable_environment(folder: Path, top: Path, layout: str) -> str:
     return str(folder / "venv" / "bin" / "python")
 
 
+@pytest.mark.slow
 def test_code_that_git_ignores_is_linked_into_the_checkout_and_said_if_it_is_other(repo: GitRepo) -> None:
     repo.write(".gitignore", "_version.py\n")
     repo.write("_version.py", "K = 1\n")

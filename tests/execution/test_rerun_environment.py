@@ -38,6 +38,7 @@ def test_the_recorded_environment_is_built_once(recorded: GitRepo) -> None:
     assert "building the environment" not in second.stderr
 
 
+@pytest.mark.slow
 def test_differences_of_the_present_environment_are_all_listed_and_strict_refuses_them(repo: GitRepo) -> None:
     repo.write("train.py", "print('a: 1')\n")
     repo.write("replicate.toml", '[environment]\nvariables = ["FIRST", "SECOND"]\n')
@@ -71,6 +72,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
 """
 
 
+@pytest.mark.slow
 def test_a_package_installed_in_place_is_the_checkouts_and_is_built_once(repo: GitRepo, tmp_path: Path) -> None:
     repo.write("src/mypkg.py", "K = 1\n")
     repo.write("backend.py", BACKEND)

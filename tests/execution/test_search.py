@@ -167,6 +167,7 @@ def records(repo: GitRepo) -> list[dict[str, Any]]:
     return listed[::-1]
 
 
+@pytest.mark.slow
 def test_a_search_is_carried_out_continued_and_says_what_was_best(repo: GitRepo) -> None:
     repo.write("train.py", "import sys\nprint('loss:', (int(sys.argv[1]) - 3) ** 2)\n")
     repo.commit()
@@ -192,6 +193,7 @@ def test_a_search_for_a_metric_that_no_run_has_stops(repo: GitRepo) -> None:
     assert len(records(repo)) == 1
 
 
+@pytest.mark.slow
 def test_a_run_with_a_poor_curve_is_ended_early_and_recorded_as_pruned(repo: GitRepo) -> None:
     repo.write(
         "train.py",

@@ -7,6 +7,8 @@ import random
 import sys
 from typing import Any
 
+import pytest
+
 from tests.support import PROGRAM, GitRepo, replicate
 
 UNSEEDED = """
@@ -67,6 +69,7 @@ def test_own_seeding_is_recorded_and_shown(repo: GitRepo) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_without_a_seed_or_a_probe_nothing_is_imposed(repo: GitRepo) -> None:
     repo.write("train.py", "import random; print(random.random())\n")
     for option in (["--seed", "none"], ["--no-probe", "--seed", "3"]):
@@ -88,6 +91,7 @@ def test_a_seed_that_the_program_draws_from_the_clock_is_named_as_a_cause(repo: 
     assert causes[0]["from"] != causes[0]["to"]
 
 
+@pytest.mark.slow
 def test_a_part_of_a_run_may_ask_for_a_seed_of_its_own(repo: GitRepo) -> None:
     repo.write("train.py", "import random; print(random.random(), flush=True)\n")
     script = (
@@ -102,6 +106,7 @@ def test_a_part_of_a_run_may_ask_for_a_seed_of_its_own(repo: GitRepo) -> None:
     assert first[2] != second[2]
 
 
+@pytest.mark.slow
 def test_deterministic_is_recorded_and_repeated(repo: GitRepo) -> None:
     repo.write("train.py", UNSEEDED)
     first = replicate("start", "--deterministic", "--", sys.executable, "train.py", cwd=repo.top)

@@ -18,6 +18,8 @@ from tests import slurm
 from tests.slurm import Slurm, wait_for
 from tests.support import PROGRAM, GitRepo, replicate
 
+pytestmark = pytest.mark.slow
+
 PYTHON = sys.executable
 WAITS = """
 import os, signal, sys, time

@@ -179,6 +179,7 @@ def test_a_command_line_is_a_script_too(staged: GitRepo) -> None:
     assert start(staged, "cat", "data/made").stdout == "8"
 
 
+@pytest.mark.slow
 def test_runs_at_once_make_a_stage_once_and_see_all_of_it(staged: GitRepo) -> None:
     staged.write("prepare.sh", PREPARE.replace("echo ran", "sleep 0.3; echo more >> data/clean/x; echo ran"))
     command = [sys.executable, str(PROGRAM), "start", "-q", "cat", "data/clean/x"]

@@ -54,6 +54,7 @@ def test_a_grid_runs_every_combination_from_one_snapshot(program: GitRepo) -> No
     assert os.listdir(program.top / ".git" / "replicate" / "worktrees") == []
 
 
+@pytest.mark.slow
 def test_resuming_does_what_is_missing_and_retries_what_failed(program: GitRepo) -> None:
     program.write(
         "train.py",
@@ -75,6 +76,7 @@ def test_resuming_does_what_is_missing_and_retries_what_failed(program: GitRepo)
     assert len(records(program)) == 4
 
 
+@pytest.mark.slow
 def test_nothing_of_one_run_is_seen_by_the_next_in_its_checkout(repo: GitRepo) -> None:
     repo.write(".gitignore", "*.log\n")
     repo.write("kept/file", "as committed\n")
@@ -118,6 +120,7 @@ def test_a_param_that_reaches_nothing_is_an_error_before_anything_runs(program: 
     assert records(program) == []
 
 
+@pytest.mark.slow
 def test_a_param_that_the_program_parses_as_another_stops_the_sweep(repo: GitRepo) -> None:
     repo.write(
         "train.py",
@@ -131,6 +134,7 @@ def test_a_param_that_the_program_parses_as_another_stops_the_sweep(repo: GitRep
     assert len(records(repo)) == 1
 
 
+@pytest.mark.slow
 def test_params_go_into_a_declared_file_of_the_checkout_and_never_into_the_worktree(repo: GitRepo) -> None:
     repo.write("replicate.toml", '[params]\nfiles = ["conf/params.toml", "more.json"]\n')
     repo.write("conf/params.toml", "# a comment\nlr = 0.1\n[model]\ndepth = 3\n")
@@ -172,6 +176,7 @@ print("score:", options.seed)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["--seed", "{seed}"], ["--seed", "9"], []], ids=["named", "given", "parsed"])
 def test_seeds_reach_the_option_of_the_program(repo: GitRepo, command: list[str]) -> None:
     repo.write("train.py", SEEDED)
@@ -183,6 +188,7 @@ def test_seeds_reach_the_option_of_the_program(repo: GitRepo, command: list[str]
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_program_with_another_parsed_seed_stops_the_sweep_after_its_first_run(repo: GitRepo) -> None:
     repo.write("train.py", SEEDED.replace('"--seed"', "'-'*2+'seed'").replace("default=0", "default=5"))
     repo.commit()
@@ -206,6 +212,7 @@ def test_code_of_the_worktree_stops_a_sweep(repo: GitRepo) -> None:
     assert len(records(repo)) == 1
 
 
+@pytest.mark.slow
 def test_what_has_finished_before_is_not_done_again_unless_asked(program: GitRepo) -> None:
     first = sweep(program, "-p", "lr=0.5,0.25", "-p", "depth=1", "--", *COMMAND)
     more = sweep(program, "-p", "lr=0.5,0.25,0.125", "-p", "depth=1", "--", *COMMAND)
@@ -238,6 +245,7 @@ def remove_newest(repo: GitRepo) -> None:
     assert replicate("rm", "latest", cwd=repo.top).returncode == 0
 
 
+@pytest.mark.slow
 def test_resuming_does_not_repeat_what_other_sweeps_have_finished(program: GitRepo) -> None:
     first = sweep(program, "-p", "lr=1.0,2.0", "-p", "depth=1", "--", *COMMAND).stdout.strip()
     second = sweep(program, "-p", "lr=1.0,2.0,3.0,4.0", "-p", "depth=1", "--", *COMMAND).stdout.strip()
@@ -255,6 +263,7 @@ def test_resuming_does_not_repeat_what_other_sweeps_have_finished(program: GitRe
     assert "1 run, 1 there already\n" in sweep(program, "--resume", third.stdout.strip()).stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_that_repeats_does_so_when_it_is_resumed(program: GitRepo) -> None:
     words = ("-p", "lr=1.0,2.0", "-p", "depth=1", "--", *COMMAND)
     assert sweep(program, *words).returncode == 0
@@ -273,6 +282,7 @@ def test_a_run_that_was_called_invalid_is_done_again(program: GitRepo) -> None:
     assert points(program) == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_other_data_or_another_environment_is_another_run(program: GitRepo) -> None:
     program.write(".gitignore", "data\n")
     program.write("replicate.toml", '[data]\npaths = ["data"]\n[environment]\nvariables = ["THREADS"]\n')
@@ -343,6 +353,7 @@ def test_a_run_that_cannot_be_recorded_stops_the_sweep_which_says_how_to_go_on(r
     assert f"2 of 3 runs not done; to go on: git replicate sweep --resume {identity}" in done.stderr
 
 
+@pytest.mark.slow
 def test_each_worker_has_its_own_gpus(repo: GitRepo) -> None:
     repo.write("train.py", "import os\nprint('gpu:', os.environ['CUDA_VISIBLE_DEVICES'])\n")
     repo.commit()
@@ -368,6 +379,7 @@ def test_a_program_that_seeds_itself_stops_the_sweep_after_its_first_run_and_the
     assert len(records(repo)) == 1
 
 
+@pytest.mark.slow
 def test_the_probe_seeds_a_program_that_does_not_seed_itself(repo: GitRepo) -> None:
     repo.write("train.py", "import random\nprint('score:', random.random())\n")
     repo.commit()
@@ -391,6 +403,7 @@ def test_no_secret_is_in_the_record_of_a_sweep(program: GitRepo) -> None:
     assert "nothing can be swept over it" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_stage_runs_once_for_all_runs_of_a_sweep(repo: GitRepo) -> None:
     repo.write("raw.txt", "5\n")
     repo.write("prepare.sh", 'cp raw.txt clean.txt; echo ran >> "$COUNT"\n')
@@ -408,6 +421,7 @@ def test_a_stage_runs_once_for_all_runs_of_a_sweep(repo: GitRepo) -> None:
     assert count.read_text() == "ran\n"
 
 
+@pytest.mark.slow
 def test_a_run_that_another_machine_has_begun_is_left_to_it(program: GitRepo) -> None:
     from git_replicate.core.record import Process, Status
     from git_replicate.git.opening import find_layout, repository_at

@@ -109,6 +109,7 @@ def leftovers(repo: GitRepo) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupt_begins_no_new_runs_and_waits_for_those_there_are(repo: GitRepo, folder: Path) -> None:
     sweep = sweeping(repo, folder)
     wait_for(lambda: len(begun(folder)) == 2)
@@ -120,6 +121,7 @@ def test_an_interrupt_begins_no_new_runs_and_waits_for_those_there_are(repo: Git
     assert leftovers(repo) == []
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_reaches_the_runs_and_they_are_recorded(repo: GitRepo, folder: Path) -> None:
     sweep = sweeping(repo, folder)
     wait_for(lambda: len(begun(folder)) == 2)
@@ -135,6 +137,7 @@ def test_a_second_interrupt_reaches_the_runs_and_they_are_recorded(repo: GitRepo
     assert statuses(repo) == {"interrupted": 2, "finished": 4}
 
 
+@pytest.mark.slow
 def test_asked_to_end_a_sweep_interrupts_its_runs(repo: GitRepo, folder: Path) -> None:
     sweep = sweeping(repo, folder)
     wait_for(lambda: len(begun(folder)) == 2)
@@ -156,6 +159,7 @@ def pid_in(path: Path) -> int:
     return int(wait_for(path.read_text))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_run(repo: GitRepo, folder: Path) -> None:
     sweep = sweeping(repo, folder)
     wait_for(lambda: len(begun(folder)) == 2)
@@ -167,6 +171,7 @@ def test_a_killed_worker_costs_no_run(repo: GitRepo, folder: Path) -> None:
     assert leftovers(repo) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_worker_left_is_interrupted_as_well(repo: GitRepo, folder: Path) -> None:
     sweep = sweeping(repo, folder)
     wait_for(lambda: len(begun(folder)) == 2)
@@ -182,6 +187,7 @@ def test_what_a_killed_worker_left_is_interrupted_as_well(repo: GitRepo, folder:
     assert leftovers(repo) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_worker_again_and_again_fails_alone(repo: GitRepo, folder: Path) -> None:
     repo.write(
         "train.py",
@@ -198,6 +204,7 @@ def test_a_run_that_kills_its_worker_again_and_again_fails_alone(repo: GitRepo, 
     assert statuses(repo) == {"finished": 3, "lost": 1}
 
 
+@pytest.mark.slow
 def test_what_is_killed_whole_is_resumed_without_doing_anything_twice(repo: GitRepo, folder: Path) -> None:
     sweep = sweeping(repo, folder)
     wait_for(lambda: len(begun(folder)) == 2)
@@ -214,6 +221,7 @@ def test_what_is_killed_whole_is_resumed_without_doing_anything_twice(repo: GitR
     assert leftovers(repo) == []
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_alone_leaves_workers_that_finish_what_they_do(repo: GitRepo, folder: Path) -> None:
     sweep = sweeping(repo, folder)
     wait_for(lambda: len(begun(folder)) == 2)
@@ -235,6 +243,7 @@ def test_a_run_that_takes_too_long_is_ended_and_has_failed(repo: GitRepo, folder
     assert any(re.search("1 run failed", line) for line in sweep.said)
 
 
+@pytest.mark.slow
 def test_one_key_at_a_terminal_is_one_interrupt_though_git_hands_it_on(repo: GitRepo, folder: Path) -> None:
     words = ["git", "replicate", "sweep", "-p", "x=1..4", "-j", "2", "--", sys.executable, "train.py", "{x}"]
     terminal = Terminal([*words, str(folder)], repo.top)

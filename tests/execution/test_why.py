@@ -52,6 +52,7 @@ def test_the_changed_file_comes_first(program: GitRepo) -> None:
     assert [(cause["kind"], cause["name"]) for cause in found["causes"]] == [("code", "helper.py"), ("code", "README")]
 
 
+@pytest.mark.slow
 def test_a_file_of_which_only_comments_changed_comes_after_data_that_nobody_declared(program: GitRepo) -> None:
     program.write("weights.csv", "1\n")
     start(program)
@@ -66,6 +67,7 @@ def test_a_file_of_which_only_comments_changed_comes_after_data_that_nobody_decl
     assert why(program)["causes"][1]["note"] == "only comments or formatting"
 
 
+@pytest.mark.slow
 def test_without_metrics_nothing_is_said_of_metrics_but_that(repo: GitRepo) -> None:
     for number in (1, 1, 2):
         repo.write("train.py", f"print('it is', {number})\n")
@@ -83,6 +85,7 @@ def test_a_changed_param_comes_before_changed_code(program: GitRepo) -> None:
     assert (first["kind"], first["name"], first["from"], first["to"]) == ("params", "lr", 0.1, 0.2)
 
 
+@pytest.mark.slow
 def test_a_default_that_was_changed_in_the_code_comes_after_the_code(program: GitRepo) -> None:
     text = (
         "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default={})\n"
@@ -163,6 +166,7 @@ def test_params_are_applied_to_the_declared_files_and_no_others(program: GitRepo
     assert program.git("diff", "--name-only") == "params.toml"
 
 
+@pytest.mark.slow
 def test_params_that_a_run_was_handed_are_written_into_the_file(program: GitRepo) -> None:
     program.write("replicate.toml", '[params]\nfiles = ["params.toml"]\n')
     program.write("params.toml", "[model]\ndepth = 3\n")

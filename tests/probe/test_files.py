@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from git_replicate.capture.opened import Read
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
 from tests.probe.running import Observed, observe
@@ -105,6 +107,7 @@ for folder in ("one", "two/a", "two/b", "two/c"):
     assert len(seen.reads) < 20
 
 
+@pytest.mark.slow
 def test_processes_that_open_thousands_of_files_note_some_hundred_kilobytes_at_most(tmp_path: Path) -> None:
     for part in range(8):
         (tmp_path / "data" / str(part)).mkdir(parents=True)

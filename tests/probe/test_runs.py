@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from blake3 import blake3
 
 from tests.probe.test_files import old
@@ -96,6 +97,7 @@ def test_imported_code_from_elsewhere_is_kept_and_native_readers_are_named(repo:
     assert record["runtime"]["imported"] == ["h5py", "helper"]
 
 
+@pytest.mark.slow
 def test_a_python_that_stays_away_from_the_probe_is_said(repo: GitRepo) -> None:
     done = replicate("start", "--", sys.executable, "-I", "train.py", cwd=repo.top)
     assert done.returncode == 0

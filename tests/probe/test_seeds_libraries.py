@@ -28,6 +28,7 @@ numpy.random.seed(7); print(numpy.random.rand(3), numpy.random.permutation(5))
     assert statuses == ["imposed", "own"]
 
 
+@pytest.mark.slow
 @NUMPY
 @pytest.mark.parametrize(
     "drawn",
@@ -109,6 +110,7 @@ def test_the_systems_entropy_is_untouched_by_numpy(tmp_path: Path, framework_pyt
     assert len(lines) == 2
 
 
+@pytest.mark.slow
 @NUMPY
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_pool_that_uses_numpy(tmp_path: Path, framework_python: str, method: str) -> None:

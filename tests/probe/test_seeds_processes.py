@@ -17,6 +17,7 @@ from tests.probe.seeding import replays, seeded
 METHODS = ("fork", "spawn", "forkserver")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_of_multiprocessing(tmp_path: Path, method: str) -> None:
     code = """
@@ -37,6 +38,7 @@ if __name__ == "__main__":
     assert len(set(values)) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_tasks_of_a_pool_replay_whichever_worker_takes_them(tmp_path: Path, method: str) -> None:
     code = """
@@ -150,6 +152,7 @@ asyncio.run(start())
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", STARTED)
 def test_programs_that_the_program_starts(tmp_path: Path, way: str) -> None:
     code = f"import os, shlex, subprocess, sys\nchild = [sys.executable, '-c', {CODE!r}]\n{STARTED[way]}"
@@ -247,6 +250,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", interpreters())
 def test_every_python_that_is_here_draws_the_same(tmp_path: Path, python: str) -> None:
     asked = subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 8))"], capture_output=True)

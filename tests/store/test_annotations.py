@@ -68,6 +68,7 @@ def test_nothing_said_writes_nothing(opened: Repository, start: Oid) -> None:
     assert read_annotations(opened) == {}
 
 
+@pytest.mark.slow
 def test_sixty_four_who_speak_at_once_are_all_heard(repo: GitRepo, opened: Repository, start: Oid) -> None:
     done, stderr = race(64, f'annotations.annotate(repo, "{start}", tags=[f"t{{i}}"], actor=("a", "b"))', repo.top)
     assert (done, stderr) == (64, "")
@@ -75,6 +76,7 @@ def test_sixty_four_who_speak_at_once_are_all_heard(repo: GitRepo, opened: Repos
     repo.git("fsck", "--strict")
 
 
+@pytest.mark.slow
 def test_writers_who_cannot_wait_for_each_other_lose_nothing(repo: GitRepo, opened: Repository, start: Oid) -> None:
     no_lock = f'setattr(annotations, "PATIENCE", 0) or annotations.annotate(repo, "{start}", tags=[f"t{{i}}"])'
     done, stderr = race(16, no_lock, repo.top)

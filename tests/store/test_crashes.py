@@ -16,7 +16,9 @@ _EVERY_STEP = bool(os.environ.get("GIT_REPLICATE_CHAOS"))
 """As `make chaos` asks for; those of sharing take some minutes."""
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=[] if name == "notes" else pytest.mark.slow) for name in SCENARIOS]
+)
 def test_a_kill_at_any_step_breaks_nothing(
     repo: GitRepo, scenario: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -82,6 +82,7 @@ def test_runs_from_before_the_hooks_are_known(repo: GitRepo) -> None:
     assert len(note(repo)) == 1
 
 
+@pytest.mark.slow
 def test_a_reworded_commit_keeps_its_note_and_a_changed_one_does_not(repo: GitRepo) -> None:
     replicate("hooks", "install", cwd=repo.top)
     repo.write("train.py", "print('accuracy: 0.8')\n")
@@ -234,6 +235,7 @@ def agree(repo: GitRepo) -> None:
     assert replicate("push", "--yes", "origin", "first", cwd=repo.top).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_push_sends_the_runs_of_its_commits_along(repo: GitRepo, hub: GitRepo) -> None:
     agree(repo)
     repo.git("push", "-q", "origin", "main")
@@ -263,6 +265,7 @@ def test_a_push_sends_nothing_that_nobody_agreed_to(repo: GitRepo, hub: GitRepo)
     assert sent_to(other) == []
 
 
+@pytest.mark.slow
 def test_a_push_is_not_stopped_by_runs_that_cannot_be_sent(repo: GitRepo, hub: GitRepo) -> None:
     agree(repo)
     start(repo)

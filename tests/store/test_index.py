@@ -266,6 +266,7 @@ def test_a_read_only_file_does_not_stop_readers(repo: GitRepo, opened: Repositor
         path.chmod(0o600)
 
 
+@pytest.mark.slow
 def test_many_fillers_at_once_agree(repo: GitRepo, opened: Repository) -> None:
     for number in range(1, 9):
         make_run(opened, number, params={f"p{number}": number})

@@ -181,6 +181,7 @@ def test_one_at_a_time(repo: GitRepo, opened: Repository) -> None:
         assert maintain(opened) == "another process is at it"
 
 
+@pytest.mark.slow
 def test_it_is_safe_beside_runs_that_start_and_end_and_git_itself(repo: GitRepo) -> None:
     make_users_things(repo)
     meddler = subprocess.Popen(

@@ -82,6 +82,7 @@ def test_a_later_end_takes_the_note_of_the_earlier_with_it(repo: GitRepo, opened
     assert set(noted(repo)) == {second, repo.git("rev-parse", "HEAD")}
 
 
+@pytest.mark.slow
 def test_sixty_four_runs_that_end_at_once_have_sixty_four_notes(repo: GitRepo) -> None:
     done, said = race(64, "(make_run(repo, i), notes.write_notes(repo))", repo.top)
     assert (done, said) == (64, "")
@@ -137,6 +138,7 @@ def test_an_overwrite_between_reading_and_writing_loses_nothing(
     assert set(noted(repo)) == {run.commit for run in list_runs(opened)} | {repo.git("rev-parse", "HEAD")}
 
 
+@pytest.mark.slow
 def test_git_notes_at_work_meanwhile_loses_no_note_for_good(repo: GitRepo) -> None:
     targets = [repo.git("hash-object", "-w", "--stdin", stdin=str(i).encode()) for i in range(10)]
     meddler = subprocess.Popen(
@@ -166,6 +168,7 @@ def test_a_note_that_git_itself_added_is_no_reason_to_look_at_every_run(
     assert len(noted(repo)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [10, 300, 3000])
 def test_git_reads_every_note_at_any_size(repo: GitRepo, opened: Repository, count: int) -> None:
     blob = opened.write_blob(b"text\n")

@@ -280,6 +280,7 @@ def test_touched_and_left_out_files_are_no_change(repo: GitRepo, scratch: str) -
     assert [item.path for item in end(snapshot, scratch).written] == [".env"]
 
 
+@pytest.mark.slow
 def test_many_runs_are_remembered_in_few_files(repo: GitRepo, scratch: str) -> None:
     snapshot = take(scratch)
     for number in range(70):
