@@ -80,7 +80,8 @@ class Verdict:
         """The verdict without what is empty."""
         parts = {
             "outcome": str(self.outcome), "reason": self.reason, "against": self.against, "metrics": dict(self.metrics),
-            "curves": dict(self.curves), "outputs": dict(self.outputs), "log": self.log, "causes": list(self.causes),
+            "curves": dict(self.curves), "outputs": dict(self.outputs), "log": self.log,
+            "causes": [{name: value for name, value in cause.items() if value is not None} for cause in self.causes],
         }  # fmt: skip
         return {name: value for name, value in parts.items() if value}
 
@@ -225,7 +226,9 @@ def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
         lines.append("  what differs between the two, likeliest first:")
         for cause in causes[:8]:
             note = f" ({cause['note']})" if "note" in cause else ""
-            lines.append(f"    {cause['kind']} {cause['name']}: {brief(cause['from'])} -> {brief(cause['to'])}{note}")
+            lines.append(
+                f"    {cause['kind']} {cause['name']}: {brief(cause.get('from'))} -> {brief(cause.get('to'))}{note}"
+            )
     return lines
 
 

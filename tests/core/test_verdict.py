@@ -10,7 +10,7 @@ import pytest
 
 from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.record import Record, Status
-from git_replicate.core.verdict import Side, Tolerances, Verdict, compare_runs, describe_verdict
+from git_replicate.core.verdict import Outcome, Side, Tolerances, Verdict, compare_runs, describe_verdict
 
 EMPTY = Record(
     RunId("20240102-030405-00000000"), ExperimentName("e"), Status.FINISHED, started=datetime(2024, 1, 2, tzinfo=UTC)
@@ -91,6 +91,13 @@ def test_runs_that_fail_alike_are_alike_and_it_is_said_that_they_failed(
 def test_values_that_are_no_numbers_or_not_there(first: float | None, second: float | None, expected: str) -> None:
     sides = [ended(metrics={"a": 1.0, **({"loss": value} if value is not None else {})}) for value in (first, second)]
     assert verdict(sides[0], sides[1]).outcome == expected
+
+
+def test_a_side_that_lacks_a_cause_has_no_value_for_it_in_a_record() -> None:
+    cause = {"kind": "data", "name": "x.bin", "from": None, "to": "blake3:1"}
+    document = Verdict(Outcome.DIFFERS, causes=(cause,)).as_document()
+    assert document["causes"] == [{"kind": "data", "name": "x.bin", "to": "blake3:1"}]
+    assert describe_verdict(document)[-1] == "    data x.bin: absent -> blake3:1"
 
 
 def test_a_hash_is_shown_as_far_as_it_tells_two_apart() -> None:

@@ -198,6 +198,20 @@ def test_declared_data_is_linked_and_checked_before_anything_runs(program: GitRe
     assert replicate("rerun", "latest~2", "--allow-different-data", cwd=program.top).returncode == 3
 
 
+def test_a_param_that_one_side_lacks_is_a_cause_that_can_be_recorded(repo: GitRepo) -> None:
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr')\n"
+    repo.write("train.py", text + "p.add_argument('--more', default='x')\np.parse_args()\nprint('k:', 1)\n")
+    repo.commit()
+    start(repo, "--", sys.executable, "train.py", "--lr", "1")
+    repo.write("train.py", text + "p.parse_args()\nprint('k:', 2)\n")
+    repo.commit()
+    done = replicate("rerun", "latest", "--onto", "HEAD", cwd=repo.top)
+    assert done.returncode == 3, done.stderr
+    assert "params more: x -> absent" in done.stdout
+    causes = {cause["name"]: cause for cause in records(repo)[1]["verdict"]["causes"]}
+    assert (causes["more"]["from"], "to" in causes["more"]) == ("x", False)
+
+
 def test_what_somebody_else_recorded_is_run_only_when_confirmed(program: GitRepo) -> None:
     start(program, "--", sys.executable, "train.py")
     program.git("config", "user.email", "eve@example.org")
