@@ -172,7 +172,9 @@ class Console:
         return line.strip() or default
 
     def confirm(self, question: str) -> bool:
-        """Whether a person says yes; anything else is no."""
+        """Whether a person says yes; anything else is no. `UserError` when nobody is there to say it."""
+        if not sys.stdin.isatty():
+            raise UserError(f"{question} nobody is here to answer", "with --yes, if you are sure")
         return self.ask(f"{question} (y/N)").lower() in ("y", "yes")
 
 

@@ -133,6 +133,22 @@ def test_a_run_of_another_clone_on_this_host_is_neither_lost_nor_recovered(repo:
     assert f"digits/{run_id(1)}  recorded as lost\n" in replicate("recover", cwd=first.git.top).stdout
 
 
+def test_runs_of_other_machines_are_named_by_recover_and_left_to_them(repo: GitRepo) -> None:
+    from git_replicate.core.record import Process
+    from git_replicate.git.opening import open_repository
+    from git_replicate.git.repository import Oid
+    from git_replicate.store.store import Parts, begin
+    from tests.store.making import of_head, running
+
+    opened = open_repository(str(repo.top))
+    code = of_head(opened)
+    there = running(1, code=code, process=Process(host="alpha", pid=1, boot_id="x"))
+    begin(opened, there, Oid(code.snapshot), Oid(code.tree), Parts())
+    done = replicate("recover", cwd=repo.top)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "nothing to recover\n1 run of alpha not looked at: git replicate recover, there\n"
+
+
 def test_remotes_are_found_as_git_finds_them(repo: GitRepo) -> None:
     assert replicate("push", cwd=repo.top).stderr == (
         "git replicate: this repository has no remote\nhint: git remote add origin URL\n"

@@ -29,5 +29,5 @@ def confirm(context: Context, rows: Sequence[Row], *, yes: bool) -> None:
         context.console.say(f"{document['id']} by {user.get('name', '')}: {shlex.join(document.get('command', []))}")
     if len(foreign) > _SHOWN:
         context.console.say(f"and {len(foreign) - _SHOWN} more")
-    if not context.console.confirm("run this here? (--yes answers beforehand)"):
+    if not context.console.confirm("run this here?"):
         raise UserError("nothing was run", "to answer beforehand: --yes")

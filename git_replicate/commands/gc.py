@@ -41,6 +41,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         _tell([waste for waste in sure if waste.kind == kind], options, context)
     going = [*sure, *_asked([waste for waste in plan.waste if waste.ask], options, context)]
     if options.dry_run:
+        if not plan.waste:
+            console.say("nothing would go")
         return 0
     left = [waste for waste in going if not remove_waste(waste)]
     for waste in left[:_SHOWN]:

@@ -66,6 +66,8 @@ def _nothing(options: argparse.Namespace, index: Index) -> str:
     from git_replicate.store.lookup import near_experiment
 
     if not (options.where or options.experiment):
+        if not options.all and index.select(None, limit=1, columns=("id",)):
+            return "every run is archived, or a hybrid: git replicate log --all"
         return "no runs yet: git replicate start -- python train.py"
     if options.experiment and (hint := near_experiment(index, options.experiment)):
         return f"no experiment is called {options.experiment!r}; {hint}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import TYPE_CHECKING
+
+from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -28,4 +31,15 @@ def execute(options: argparse.Namespace, context: Context) -> int:
             console.warn(f"{item.name}: {item.error}")
     if not found:
         console.say("nothing to recover")
+    _say_what_is_elsewhere(context)
     return 1 if failed else 0
+
+
+def _say_what_is_elsewhere(context: Context) -> None:
+    """Tell of runs that only another machine knows to be over."""
+    from git_replicate.capture import machine
+
+    rows = context.index.select("status = 'running'", columns=("host",))
+    hosts = Counter(str(row["host"]) for row in rows if row.get("host") not in (None, machine.host()))
+    for host, number in sorted(hosts.items()):
+        context.console.say(f"{count(number, 'run')} of {host} not looked at: git replicate recover, there")

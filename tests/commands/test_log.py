@@ -108,3 +108,10 @@ def test_what_a_bisection_made_is_shown_when_asked_for(repo: GitRepo, capsys: py
     row = {"id": "20260304-050608-00000002", "status": "finished", "experiment": "digits", "started": None}
     table = log.run_table([{**row, "rerun_of": "digits/x", "hybrid": "digits/y"}])
     assert table.rows[0][table.columns.index("status")] == "finished (hybrid)"
+
+
+def test_runs_that_are_all_archived_are_not_called_none(repo: GitRepo) -> None:
+    make_run(open_repository(".", backend="plumbing"), 1)
+    assert replicate("annotate", "latest", "--archive", cwd=repo.top).returncode == 0
+    done = replicate("log", cwd=repo.top)
+    assert (done.stdout, done.stderr) == ("", "every run is archived, or a hybrid: git replicate log --all\n")
