@@ -232,6 +232,38 @@ def test_bash_completes_as_git_does(repo: GitRepo, words: str, expected: set[str
     assert {line.strip() for line in done.stdout.splitlines()} - {""} == expected, done.stderr
 
 
+_ASK_LOADER = """
+source /usr/share/bash-completion/bash_completion
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+_completion_loader git
+__git_wrap__git_main git "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("git repl", {"replace", "replicate"}),
+        ("git replicate st", {"start", "status"}),
+        ("git replicate log --form", {"--format"}),
+    ],
+)  # fmt: skip
+def test_bash_finds_the_command_and_its_completion_where_they_are_installed(
+    repo: GitRepo, words: str, expected: set[str]
+) -> None:
+    if not Path("/usr/share/bash-completion/completions/git").exists():
+        pytest.skip("bash-completion, or git's own completion, is not installed")
+    env = {
+        **os.environ,
+        "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
+        "XDG_DATA_DIRS": f"{CHECKOUT / 'share'}:/usr/share",
+    }
+    script = ["bash", "--norc", "-c", _ASK_LOADER, "bash", *words.split(" ")]
+    done = subprocess.run(script, cwd=repo.top, capture_output=True, text=True, env=env)
+    assert {line.strip() for line in done.stdout.splitlines()} - {""} == expected, done.stderr
+
+
 def test_the_manual_has_no_warning() -> None:
     if not shutil.which("groff"):
         pytest.skip("no groff here")
