@@ -115,6 +115,11 @@ def rerun(commit: Oid, place: Place, changes: Changes) -> list[Rerun]:
     repo = place.repository
     original = read_side(repo, commit)
     record = original.record
+    if not record.command:
+        raise UserError(
+            f"{record.experiment}/{record.id} was a session: there is no command to run again",
+            f"its code: git replicate branch {record.id} NAME",
+        )
     code = _code_to_run(repo, record, changes)
     if any(MASK in word for word in record.command):
         raise UserError(

@@ -79,8 +79,11 @@ class Site:
         """The path relative to the worktree; None if it is not absolute or leads elsewhere."""
         if not os.path.isabs(path):
             return None
-        for origin in dict.fromkeys((self.origin, os.path.realpath(self.origin))):
-            inner = os.path.relpath(path, origin)
-            if inner != ".." and not inner.startswith("../") and not inner.startswith(".git/"):
-                return inner
-        return None
+        whole, real = os.path.normpath(path), os.path.realpath(self.origin)
+        above = whole
+        while above not in (self.origin, real) and os.path.realpath(above) != real:  # by another name: through a link
+            if above == os.path.dirname(above):
+                return None
+            above = os.path.dirname(above)
+        inner = os.path.relpath(whole, above)
+        return None if inner.startswith(".git/") else inner

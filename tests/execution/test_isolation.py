@@ -224,3 +224,20 @@ def test_a_compiled_module_that_no_commit_has_is_found_by_the_import_error(tmp_p
     assert missing_module("ModuleNotFoundError: No module named 'gen'", site) == "gen.py"
     assert missing_module("ModuleNotFoundError: No module named 'pkg'\nKeyError: 'gen'", site) == ""
     assert missing_module("No module named 'numpy'", site) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "inner"),
+    [
+        ("{top}/real/src/a.py", "src/a.py"), ("{top}/link/src/a.py", "src/a.py"), ("{top}/link", "."),
+        ("{top}/link/../real/a.py", "a.py"), ("{top}/real/out/b", "out/b"), ("{top}/real/.git/replicate/x", None),
+        ("{top}/really/a.py", None), ("/", None), ("src/a.py", None),
+    ],
+)  # fmt: skip
+def test_a_path_into_the_worktree_is_known_by_any_of_its_names(tmp_path: Path, path: str, inner: str | None) -> None:
+    for folder in ("real/src", "really", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real/out").symlink_to(tmp_path / "elsewhere")
+    site = Site(str(tmp_path / "real"), "/there", "/there", {}, Code())
+    assert site.inner(path.format(top=tmp_path)) == inner

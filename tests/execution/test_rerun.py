@@ -376,3 +376,11 @@ def test_a_module_of_the_worktree_that_no_commit_has_can_be_linked(repo: GitRepo
     assert (done.returncode, done.stdout) == (0, "k: 1\n")
     assert ["leaked" in record["code"] for record in records(repo)] == [True, False]
     assert data_of(repo, records(repo)[1])["built/fast.py"]["undeclared"] is True
+
+
+def test_a_session_cannot_be_run_again(repo: GitRepo) -> None:
+    assert replicate("start", "--open", "-e", "cells", cwd=repo.top).returncode == 0
+    assert replicate("finish", cwd=repo.top).returncode == 0
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert done.returncode == 1
+    assert "was a session: there is no command to run again" in done.stderr
