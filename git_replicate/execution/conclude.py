@@ -25,7 +25,7 @@ from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
 from git_replicate.core.sizes import count
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
-from git_replicate.execution.observed import observe_code, observe_data, read_seen, without_report
+from git_replicate.execution.observed import observe_code, observe_data, other_environment, read_seen, without_report
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.probing import unread_requests, with_cells, with_declared, with_report
@@ -89,7 +89,8 @@ def conclude_run(
     seen, record = read_seen(report, record)
     code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
     record = code_seen.record
-    notices += [*filter(None, [without_report(record, plan, report)]), *code_seen.notices]
+    doubts = [without_report(record, plan, report), other_environment(record, plan, report)]
+    notices += [*filter(None, doubts), *code_seen.notices]
     if cut:
         notices.append(f"the log is cut in its middle: {count(cut, 'byte')} left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)

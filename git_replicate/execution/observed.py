@@ -15,7 +15,9 @@ from typing import Any, Final
 import tomli
 import tomli_w
 
+from git_replicate.capture.environment import packages
 from git_replicate.capture.environment.extern import collect_extern
+from git_replicate.capture.environment.python import describe, package_folders
 from git_replicate.capture.executed import code_beside, code_executed, imported_distributions
 from git_replicate.capture.hashing import files_below
 from git_replicate.capture.inside import Inside
@@ -214,6 +216,29 @@ def without_report(record: Record, plan: Plan, report: ProbeReport) -> str:
     unknown = "; whether it read files of your own worktree is not known" if plan.origin else ""
     return (
         f"no probe in the command's Python (started with -I, -E or -S, or older than 3.8): params are guesses{unknown}"
+    )
+
+
+def other_environment(record: Record, plan: Plan, report: ProbeReport) -> str:
+    """In words, that a shell or another program started a Python with other packages than are recorded; else empty.
+
+    A command that names its Python is not looked at: that is the one described.
+    """
+    main = report.main[0] if report.main else None
+    if main is None or plan.session or any(is_python(words[0]) for words in layers(record.command)):
+        return ""
+    directory = os.path.join(plan.top, record.directory)
+    found = describe(str(main.facts.get("executable", "")), directory, os.environ)
+    if found is None:
+        return ""
+    versions, _ = packages.capture(package_folders(found, directory, os.environ))
+    recorded = tomli.loads(plan.environment)
+    if recorded.get("python") == found.version and recorded.get("packages", {}) == versions:
+        return ""
+    described = f"Python {recorded['python']} as on PATH" if "python" in recorded else "no Python"
+    return (
+        f"the environment recorded is of {described}, but the program ran in another (Python {found.version},"
+        f" {len(versions)} packages): activate it before `git replicate start`"
     )
 
 

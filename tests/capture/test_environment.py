@@ -85,8 +85,8 @@ def test_the_command_decides_which_python(tmp_path: Path, base: Path) -> None:
     executable(tmp_path / "bin" / "pytest", f"#!/bin/sh\n'''exec' {python_of} \"$0\" \"$@\"\n' '''\n")
     executable(tmp_path / "bin" / "tool", "#!/usr/bin/env python3\n")
     executable(tmp_path / "bin" / "perl-tool", "#!/usr/bin/perl\n")
+    executable(project / "deep" / "train", "#!/usr/bin/env bash\npython train.py\n")
     inner = project / "deep"
-    inner.mkdir()
 
     def found(*command: str, **environ: str) -> str:
         return python.find_interpreter(command, str(inner), {"PATH": path, **environ})
@@ -97,7 +97,7 @@ def test_the_command_decides_which_python(tmp_path: Path, base: Path) -> None:
     assert found("tool") == str(base / "bin" / "python3")
     assert found("nice", "python", "x.py") == str(base / "bin" / "python")
     assert found("uv", "run", "--with", "x", "python", "y.py") == str(python_of)
-    assert found("bash", "train.sh") == str(base / "bin" / "python")
+    assert found("bash", "train.sh") == found("./train") == str(base / "bin" / "python")
     assert found("nice", "uv", "run", "sim") == str(python_of)
     assert found("perl-tool") == found("none") == found() == ""
 

@@ -56,10 +56,13 @@ def find_interpreter(command: Sequence[str], directory: str, environ: Mapping[st
         if is_managed(rest):
             return _managed(rest, directory, environ)
         script = which(rest[0], directory, environ)
-        named = _shebang(script, directory, environ) if script else ""
-        if named:
-            return named
-        if may_start_anything(rest[0]):  # most likely it starts the Python that one gets by typing it
+        words = _shebang(script) if script else []
+        if words and is_python(words[0]):
+            return which(words[0], directory, environ)
+        # A shell most likely starts the Python that one gets by typing it; an installed script of a shell, R say, is
+        # a program of its own.
+        own = "/" in rest[0] and not os.path.isabs(rest[0])
+        if may_start_anything(rest[0]) or (own and words and may_start_anything(words[0])):
             return which("python", directory, environ) or which("python3", directory, environ)
     return ""
 
@@ -151,20 +154,18 @@ def _conda_prefixes(command: Sequence[str], environ: Mapping[str, str]) -> list[
     return [environ.get("CONDA_PREFIX", "")]
 
 
-def _shebang(script: str, directory: str, environ: Mapping[str, str]) -> str:
-    """The Python in a script's first line, pip's detour through /bin/sh for long paths included; "" if it is none."""
+def _shebang(script: str) -> list[str]:
+    """What a script's first line names, through `env` and pip's detour through /bin/sh for long paths."""
     head = _head(script, 1_024).decode(errors="surrogateescape")
     if not head.startswith("#!"):
-        return ""
+        return []
     lines = head.splitlines()
     words = lines[0][2:].split()
     if len(lines) > 1 and words[:1] == ["/bin/sh"] and lines[1].startswith("'''exec'"):
         words = shlex.split(lines[1][len("'''exec'") :].partition(' "$0"')[0]) if '"$0"' in lines[1] else []
     if words and os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-    if not words or not is_python(words[0]):
-        return ""
-    return which(words[0], directory, environ)
+    return words
 
 
 def describe(executable: str, directory: str, environ: Mapping[str, str]) -> Interpreter | None:
