@@ -182,6 +182,9 @@ def _talk(text: str) -> None:
     """Write to standard error; that it has gone (a closed terminal, a full disk) changes nothing of what we do."""
     try:
         _write(sys.stderr, text)
+    except RuntimeError:  # a signal's handler speaks while a line is being written: Python's buffer takes no second one
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), text.encode(errors="replace"))
     except OSError:
         _abandon(sys.stderr)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +175,28 @@ def test_a_reader_that_is_gone_before_the_answer_is_no_error(repo: GitRepo) -> N
     done = subprocess.run([sys.executable, str(PROGRAM), "-h"], stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+_SPEAKS_WHEN_INTERRUPTED = """
+import signal
+from git_replicate.console import Console
+signal.signal(signal.SIGINT, lambda number, frame: Console().say("heard"))
+Console().say("x" * 1_000_000)
+Console().say("end")
+"""
+
+
+def test_a_signal_may_be_answered_while_a_line_is_being_written() -> None:
+    env = {**os.environ, "PYTHONPATH": str(PROGRAM.parent.parent)}
+    with subprocess.Popen([sys.executable, "-c", _SPEAKS_WHEN_INTERRUPTED], stderr=subprocess.PIPE, env=env) as process:
+        assert process.stderr is not None
+        assert process.stderr.read(1) == b"x"  # more than a pipe takes: it writes until the rest is read
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 0
+    assert said.count(b"x") == 999_999
+    assert b"heard\n" in said
+    assert said.endswith(b"end\n")
 
 
 @pytest.mark.parametrize(
