@@ -317,7 +317,7 @@ def editable_environment(folder: Path, top: Path, layout: str) -> str:
     elif layout == "links":
         tree = top / "build" / "__editable__.mypkg-1"
         (tree / "mypkg").mkdir(parents=True)
-        (top / ".git" / "info" / "exclude").write_text("build/\n")
+        (top / ".gitignore").write_text("build/\n")
         (tree / "mypkg" / "__init__.py").symlink_to(top / "src" / "mypkg" / "__init__.py")
         (packages / "__editable__.mypkg-1.pth").write_text(f"{tree}\n")
     elif layout == "redirector":
