@@ -130,14 +130,16 @@ class _Search:
         if self.question.seeds_differ:
             self._level_seeds()
         parts = self._smallest()
+        rest = self._rest(parts)
         if len(parts) == 1:
-            return Finding(Outcome.FOUND, "this alone carries the difference", tuple(parts), self.noise)
+            return Finding(Outcome.FOUND, f"this alone carries {rest or 'the difference'}", tuple(parts), self.noise)
         if any(some < frozenset(parts) for some in self.unclear):
             words = (
                 "these carry the difference; which of them do is not known, for runs with less of it came to neither"
             )
             return Finding(Outcome.FOUND, words, tuple(parts), self.noise, apart=False)
-        return Finding(Outcome.FOUND, "all of these together carry the difference", tuple(parts), self.noise)
+        words = f"all of these together carry {rest or 'the difference'}"
+        return Finding(Outcome.FOUND, words, tuple(parts), self.noise)
 
     def _reproduce(self) -> None:
         """Make both runs again; end if the difference does not come again, or is not more than their own noise."""
@@ -254,6 +256,15 @@ class _Search:
         if answer is None:
             self.unclear.append(chosen)
         return bool(answer)
+
+    def _rest(self, parts: Sequence[str]) -> str:
+        """In words, how much of the difference is of these parts, where it is visibly not all; unknown under noise."""
+        if self.noise or len(self.trials) > 1 or frozenset(parts) == self.everything:
+            return ""
+        found, second = self.measure(frozenset(parts), *self.trials[0]), _mean(self.seconds)
+        if found.value is None or second.value is None or _shown(found) == _shown(second):
+            return ""
+        return f"most of the difference: with it {_shown(found)}, with all that differs {_shown(second)}"
 
     def _smallest(self) -> list[str]:
         groups = [list(group) for group in self.question.groups if group]

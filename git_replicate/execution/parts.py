@@ -140,16 +140,24 @@ class Parts:
                 continue
             kind = "data" if any(name == d or name.startswith(f"{d.rstrip('/')}/") for d in declared) else "code"
             a, b = (oid[:12] or None for oid in (changed.first, changed.second))
+            if a == b:
+                a, b = self._modes(raw)
             part = Part(f"{kind}:{name}", kind, name, a, b, scores.get(name, 0.92), path=raw)
             if os.fsdecode(raw) in self.settings.params.files:
                 yield from self._hunk_parts(part, "params") or [part]
             else:
                 yield part
 
+    def _modes(self, path: bytes) -> list[str]:
+        """The modes of a file in both trees, as git writes them."""
+        entries = [read_path(self.repo, tree, path) for tree in self.trees]
+        return [f"mode {entry.mode:o}" if entry else "" for entry in entries]
+
     def _hunk_parts(self, part: Part, kind: str) -> list[Part]:
         entries = [read_path(self.repo, tree, part.path) for tree in self.trees]
-        if not all(entry and entry.mode in (Mode.FILE, Mode.EXECUTABLE) for entry in entries):
-            return []
+        modes = {entry.mode if entry else 0 for entry in entries}
+        if not modes <= {Mode.FILE, Mode.EXECUTABLE} or len(modes) > 1:
+            return []  # of a file that became executable as well, no piece says so
         oids = [entry.oid for entry in entries if entry]
         first, second = (lines_of(self.repo.read_blob(oid)) for oid in oids)
         if any(lines[:1] and lines[0].startswith(_LFS) for lines in (first, second)):

@@ -52,6 +52,14 @@ def test_parts_of_which_less_cannot_be_run_are_not_said_to_be_needed_each() -> N
     assert "which of them do is not known" in found.reason
 
 
+def test_where_other_parts_make_some_of_the_difference_it_is_said() -> None:
+    found, _ = search(lambda p, s, r: 100.0 * ("a" in p) + ("b" in p), [["a", "b", "c"]])
+    assert found.parts == ("a",)
+    assert found.reason == "this alone carries most of the difference: with it 100, with all that differs 101"
+    exact, _ = search(lambda p, s, r: 100.0 * ("a" in p), [["a", "b", "c"]])
+    assert exact.reason == "this alone carries the difference"
+
+
 def test_of_two_parts_that_do_it_alone_one_is_found() -> None:
     found, _ = search(lambda p, s, r: float(bool({"a", "d"} & p)), [["a", "b"], ["c", "d"]])
     assert found.parts in (("a",), ("d",))

@@ -233,3 +233,20 @@ def test_two_runs_of_the_same_results_are_the_same(program: GitRepo) -> None:
     start(program, "train.py")
     start(program, "train.py")
     assert bisect(program)[0]["outcome"] == "same"
+
+
+def test_a_file_that_became_executable_is_a_cause_whatever_else_changed_in_it(repo: GitRepo) -> None:
+    repo.write("hook.sh", "one\n")
+    repo.write("other.sh", "one\n")
+    repo.write("train.py", "import os\nprint('a:', 1 + os.access('hook.sh', os.X_OK))\n")
+    repo.commit()
+    start(repo, "train.py")
+    (repo.top / "hook.sh").chmod(0o755)
+    repo.write("other.sh", "two\n")
+    start(repo, "train.py")
+    (cause,) = bisect(repo)[0]["causes"]
+    assert (cause["name"], cause["from"], cause["to"]) == ("hook.sh", "mode 100644", "mode 100755")
+    repo.write("hook.sh", "two\n")
+    start(repo, "train.py")
+    (cause,) = bisect(repo, "latest~2")[0]["causes"]
+    assert (cause["name"], "lines" in cause) == ("hook.sh", False)
