@@ -258,8 +258,8 @@ class _Search:
         return bool(answer)
 
     def _rest(self, parts: Sequence[str]) -> str:
-        """In words, how much of the difference is of these parts, where it is visibly not all; unknown under noise."""
-        if self.noise or len(self.trials) > 1 or frozenset(parts) == self.everything:
+        """In words, that the parts do not make all of the difference; "" where they do, or that takes many runs."""
+        if len(self.trials) > 1 or frozenset(parts) == self.everything:
             return ""
         found, second = self.measure(frozenset(parts), *self.trials[0]), _mean(self.seconds)
         if found.value is None or second.value is None or _shown(found) == _shown(second):

@@ -147,7 +147,8 @@ def _params(first: Record, second: Record) -> Iterable[Cause]:
         unseen = _is_unseen_default(name, first, second) or _is_unseen_default(name, second, first)
         yield Cause("params", name, a.get(name), b.get(name), 0.1 if unseen else 0.88 if default else 0.95)
     if not given & {*_different(a, b)} and (words := _words(first.command, second.command)):
-        yield Cause("params", "command", *words, 0.9)
+        parsed = all("parsed" in record.params_source.values() for record in (first, second))
+        yield Cause("params", "command", *words, 0.2 if parsed else 0.9)  # what a parser made of them is the same
     if first.directory != second.directory:
         yield Cause("params", "directory", first.directory or ".", second.directory or ".", 0.3)
 

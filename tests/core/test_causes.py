@@ -69,6 +69,13 @@ def test_a_param_that_the_command_gave_stands_for_its_words() -> None:
     assert [cause.name for cause in find_causes(sides[0], sides[1], [])] == ["lr"]
 
 
+@pytest.mark.parametrize(("source", "score"), [("parsed", 0.2), ("command", 0.9)])
+def test_words_of_which_a_parser_made_the_same_count_little(source: str, score: float) -> None:
+    first = replace(EMPTY, command=("python", "t.py"), params={"n": 3}, params_source={"n": source})
+    second = replace(first, command=("python", "t.py", "--n", "3"), params_given=("n",))
+    assert [(cause.second, cause.score) for cause in find_causes(Side(first), Side(second), [])] == [("--n 3", score)]
+
+
 def test_another_working_folder_is_a_cause() -> None:
     found = find_causes(Side(EMPTY), Side(replace(EMPTY, directory="sub")), [])
     assert [(cause.name, cause.first, cause.second) for cause in found] == [("directory", ".", "sub")]
