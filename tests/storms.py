@@ -9,6 +9,7 @@ repeatable as far as the machine allows. Recorders are forked from a server that
     gc        `git gc --prune=now`, `git pack-refs` and `git notes add` by hand, while runs start and end
     starts    so many starts at once
     clock     a clock that goes back between and during runs
+    sweep     SIGKILL to a sweep, its workers, or all of them; resumed, it does each point to its end once
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 import git_replicate.execution.prepare as preparing
 import git_replicate.execution.recover
@@ -292,8 +295,57 @@ def clock(rounds: int, chance: random.Random) -> Mapping[str, int]:
     return {"starts": rounds}
 
 
+def sweep(rounds: int, chance: random.Random) -> Mapping[str, int]:
+    """Kill a sweep or what carries it out at a random moment, and go on with it; how many rounds killed what."""
+    counted: dict[str, int] = {}
+    for number in range(rounds):
+        script = f"echo loss: {{x}}; sleep 0.1; echo {number}-{{x}} >> {Path('..').resolve()}/ran"
+        words = ["sweep", "-j", "3", "-e", f"round{number}", "-p", "x=1..8", "--", "sh", "-c", script]
+        child = started(words, "../said.txt")
+        time.sleep(chance.uniform(0.2, 1.5))
+        victim = chance.choice(("sweep", "worker", "sweep+workers", "all"))
+        for pid in _victims(child, victim, chance):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        os.waitpid(child, 0)
+        announced("../said.txt")
+        counted[victim] = counted.get(victim, 0) + 1
+        begun = [record for record in records().values() if record.experiment == f"round{number}"]
+        again = ["sweep", "--resume", str(begun[0].sweep["id"]), "-j", "3"] if begun else words
+        code = os.waitstatus_to_exitcode(os.waitpid(started(again, "../said.txt"), 0)[1])
+        assert code == 0, f"round {number} ({victim}): {Path('../said.txt').read_text()}"
+        recovered()  # of a sweep that was killed before it had a run, its workers may still do the first
+        _check_swept(number, victim)
+    whole(set())
+    assert os.listdir(".git/replicate/worktrees") == []
+    return counted
+
+
+def _victims(child: int, victim: str, chance: random.Random) -> list[int]:
+    """The processes to be killed: the sweep, one worker, the sweep and its workers, or whatever they started too."""
+    try:
+        main = psutil.Process(child)
+        workers = [process.pid for process in main.children() if process.name() != "git"]
+        below = [process.pid for process in main.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    if victim == "worker":
+        return [chance.choice(workers)] if workers else []
+    return {"sweep": [child], "sweep+workers": [child, *workers], "all": [child, *below]}[victim]
+
+
+def _check_swept(number: int, victim: str) -> None:
+    """Every point has one run that has finished; those that were killed have ended as well."""
+    found = [record for record in records().values() if record.experiment == f"round{number}"]
+    last = max(str(record.sweep["id"]) for record in found)
+    found = [record for record in found if record.sweep["id"] == last]
+    done = sorted(record.metrics["loss"] for record in found if record.status is Status.FINISHED)
+    assert done == list(range(1, 9)), f"round {number} ({victim}): {[(r.id, r.status, r.params) for r in found]}"
+    assert all(record.status.ended for record in found), f"round {number} ({victim})"
+
+
 SCENARIOS: Mapping[str, Callable[[int, random.Random], Mapping[str, int]]] = {
-    "kill": kill, "signals": signals, "gc": gc, "starts": starts, "clock": clock,
+    "kill": kill, "signals": signals, "gc": gc, "starts": starts, "clock": clock, "sweep": sweep,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from tests.support import CHECKOUT, GitRepo
 
 _SEED = os.environ.get("GIT_REPLICATE_CHAOS", "")
-ROUNDS = {"kill": (5, 300), "signals": (4, 150), "gc": (1, 40), "starts": (16, 256), "clock": (4, 60)}
+ROUNDS = {"kill": (5, 300), "signals": (4, 150), "gc": (1, 40), "starts": (16, 256), "clock": (4, 60), "sweep": (2, 40)}
 """How often each is done: in the tests, and in `make chaos`."""
 
 

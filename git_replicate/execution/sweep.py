@@ -30,7 +30,7 @@ from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.plan import Request
 from git_replicate.execution.processes import is_git
 from git_replicate.execution.search import Pruning
-from git_replicate.execution.trial import Ended, Surroundings, Task, look_around, run_trial, take_over
+from git_replicate.execution.trial import Ended, Surroundings, Task, go_on, look_around, run_trial, take_over
 from git_replicate.git.repository import Repository
 from git_replicate.store.index import Index
 from git_replicate.store.lookup import find_run
@@ -168,14 +168,14 @@ def carry_out(
     kept_up = time.monotonic()
     with _signals(state):
         for planned in begun:
-            _submit(state, take_over, job, planned)
+            _submit(state, go_on, job, planned)
         while True:
             while not state.stopped and len(state.running) < engine.slots:
                 following = source.next()
                 if following is None:
                     break
                 # Of a sweep that was killed, any run may be there still.
-                _submit(state, take_over if job.resumed else run_trial, job, following, pruning=source.pruning())
+                _submit(state, go_on if job.resumed else run_trial, job, following, pruning=source.pruning())
             if not state.running:
                 break
             done, _ = wait(state.running, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)

@@ -18,7 +18,7 @@ from git_replicate.capture.config import load_settings
 from git_replicate.capture.curves import Curves
 from git_replicate.core.errors import ReplicateError
 from git_replicate.core.names import run_ref
-from git_replicate.core.record import Code, Document, Record
+from git_replicate.core.record import Code, Document, Record, Status
 from git_replicate.core.sweep import planned_of
 from git_replicate.execution.conclude import conclude_run, curves_so_far, outcome_of
 from git_replicate.execution.guard import Guard
@@ -106,22 +106,35 @@ def run_trial(task: Task) -> Ended:
         return Ended(None, problem=_told(error), hint=_hint(error))
 
 
+def go_on(task: Task) -> Ended:
+    """Carry out a task of a sweep that was stopped: conclude the run there is once it ends, or do it, or do it again.
+
+    Of a run that was killed with all that watched it nothing is known but that it began.
+    """
+    ended = take_over(task)
+    lost = ended.record is not None and ended.record.status is Status.LOST
+    return run_trial(task) if lost and not interrupted else ended
+
+
 def take_over(task: Task) -> Ended:
     """Carry on where somebody else may have begun: conclude the run there is once it ends, or carry the task out."""
     try:
         repo = repository_at(find_layout(task.top))
         live = left_run(repo, task)
-        if live is None:
-            return run_trial(task)
-        while os.path.isdir(live.spool.folder) and live.spool.alive() != "none":
-            _hand_on(live.spool)
-            time.sleep(_LOOK_SECONDS)
-        if os.path.isdir(live.spool.folder):
-            ended = conclude_run(repo, live.spool, outcome=outcome_of(live.spool))
-            return Ended(ended.record, ended.notices)
-        return Ended(read_run(repo, run_ref(live.record.experiment, live.record.id)).record)
+        return _concluded(repo, live) if live else run_trial(task)
     except (ReplicateError, OSError) as error:
         return Ended(None, problem=_told(error), hint="git replicate recover")
+
+
+def _concluded(repo: Repository, live: LiveRun) -> Ended:
+    """The run that somebody began, once it has ended."""
+    while os.path.isdir(live.spool.folder) and live.spool.alive() != "none":
+        _hand_on(live.spool)
+        time.sleep(_LOOK_SECONDS)
+    if os.path.isdir(live.spool.folder):
+        ended = conclude_run(repo, live.spool, outcome=outcome_of(live.spool))
+        return Ended(ended.record, ended.notices)
+    return Ended(read_run(repo, run_ref(live.record.experiment, live.record.id)).record)
 
 
 def _hand_on(spool: Spool) -> None:

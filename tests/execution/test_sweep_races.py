@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.execution.test_terminal import Terminal
@@ -218,6 +219,22 @@ def test_what_is_killed_whole_is_resumed_without_doing_anything_twice(repo: GitR
     assert again.end() == 0, again.said
     assert statuses(repo) == {"finished": 4}
     assert sorted(record["metrics"]["score"] for record in records(repo)) == [1, 2, 3, 4]
+    assert leftovers(repo) == []
+
+
+@pytest.mark.slow
+def test_runs_that_were_killed_with_all_that_watched_them_are_done_again_by_the_first_resumption(
+    repo: GitRepo, folder: Path
+) -> None:
+    sweep = sweeping(repo, folder)
+    wait_for(lambda: len(begun(folder)) == 2)
+    for process in [*psutil.Process(sweep.process.pid).children(recursive=True), psutil.Process(sweep.process.pid)]:
+        process.kill()
+    assert sweep.end() == -signal.SIGKILL
+    (folder / "go").touch()
+    again = Sweeping(repo, "--resume", "latest", "-j", "2")
+    assert again.end() == 0, again.said
+    assert statuses(repo) == {"finished": 4, "lost": 2}
     assert leftovers(repo) == []
 
 
