@@ -75,7 +75,7 @@ def check_command(command: Sequence[str], settings: Settings) -> None:
     """`UserError` if there is no such command here, unless it may be there only in an environment yet to be built."""
     from git_replicate.execution.environment import clean_environment, current_directory, find_command
 
-    if settings.environment.prepare or "{" in command[0]:
+    if settings.environment.prepare or ("{" in command[0] and " " not in command[0]):
         return
     try:
         find_command(command[0], clean_environment(os.environ), current_directory())
@@ -187,6 +187,9 @@ def show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int
     from git_replicate.core.table import Table
     from git_replicate.render import text
 
+    if not missing:
+        context.console.say("nothing to do")
+        return 0
     names = list(sweep.space.dimensions)
     seed = ("seed",) if sweep.seeds else ()
     columns = ("trial", *(f"params.{name}" for name in names), *seed)

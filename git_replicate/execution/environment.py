@@ -60,7 +60,8 @@ def find_command(command: str, env: Mapping[str, str], directory: str) -> str:
     if "/" in command:
         path = os.path.join(directory, command)
         if not os.path.exists(path):
-            raise CommandNotFoundError(f"{command}: no such file", "check the path, or the directory you are in")
+            hint = _quoted(command, env, directory) or "check the path, or the directory you are in"
+            raise CommandNotFoundError(f"{command}: no such file", hint)
         if os.path.isdir(path) or not os.access(path, os.X_OK):
             hint = "name a program in it" if os.path.isdir(path) else f"chmod +x {command}, or name its interpreter"
             raise NotExecutableError(f"{command}: not executable", hint)
@@ -71,9 +72,19 @@ def find_command(command: str, env: Mapping[str, str], directory: str) -> str:
     if command and os.path.exists(os.path.join(directory, command)):
         hint = f"git replicate start -- python {command}" if command.endswith(".py") else f"run it as ./{command}"
         raise CommandNotFoundError(f"{command}: command not found", f"it is a file here; {hint}")
-    raise CommandNotFoundError(
-        f"{command or '(empty)'}: command not found", "check the spelling, or activate its environment"
+    hint = _quoted(command, env, directory) or "check the spelling, or activate its environment"
+    raise CommandNotFoundError(f"{command or '(empty)'}: command not found", hint)
+
+
+def _quoted(command: str, env: Mapping[str, str], directory: str) -> str:
+    """What to say of a whole command line that was quoted as one word; "" of any other."""
+    first = command.split(" ", maxsplit=1)[0]
+    if first in ("", command):
+        return ""
+    found = (
+        os.path.exists(os.path.join(directory, first)) if "/" in first else shutil.which(first, path=env.get("PATH"))
     )
+    return f"without quotes around it: -- {command}" if found else ""
 
 
 def execute(program: str, command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
