@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "assemble_params",
     "capture_params",
     "fill_placeholders",
+    "names_in_files",
     "parse_assignment",
     "placeholders",
     "program_name",
@@ -109,10 +110,12 @@ def capture_params(
     files: Sequence[str] = (),
     top: str = ".",
     template: Sequence[str] = (),
+    filled: Collection[str] = (),
 ) -> Params:
     """The params of a command that is about to start.
 
-    command: with its placeholders filled; template: as the user wrote it, which tells what a request filled.
+    command: with its placeholders filled; template: as the user wrote it, which tells what a request filled; filled:
+    names that are known to be in the command, where nobody knows how it was written.
     requested: from `-p`, in order; files: declared params files relative to `top`.
     Secrets are masked. `UserError` for a params file that is missing or cannot be read, or for requests that
     contradict each other.
@@ -128,9 +131,9 @@ def capture_params(
     unused: dict[str, Any] = {}
     doubts: dict[str, str] = {}
     for name, value in flatten(asked).items():
-        filled = everything or any(p.replace("-", "_") in (name, *_prefixes(name)) for p in wanted)
+        there = everything or name in filled or any(p.replace("-", "_") in (name, *_prefixes(name)) for p in wanted)
         known = guessed.get(name, read.get(name))
-        if filled:
+        if there:
             delivered[name] = value
         elif (name not in guessed and name not in read) or not same_value(known, value):
             unused[name] = value
@@ -215,6 +218,11 @@ def _masked(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _masked(f"{name}.{key}", item) for key, item in value.items()}
     return value
+
+
+def names_in_files(files: Sequence[str], top: str) -> frozenset[str]:
+    """The dotted names of the params that declared files hold."""
+    return frozenset(_from_files(files, top)[0])
 
 
 def _from_files(files: Sequence[str], top: str) -> tuple[dict[str, Any], list[str]]:

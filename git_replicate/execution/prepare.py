@@ -116,7 +116,7 @@ class Captured:
 
 
 class NotTheSameRunError(Exception):
-    """The earlier attempt's run is another one: why, in words."""
+    """Why, in words, the earlier attempt's run is another one."""
 
 
 def prepare(request: Request, place: Place, earlier: Earlier | None = None, site: Site | None = None) -> Prepared:
@@ -208,8 +208,9 @@ def capture_all(
         find_command(words[0], environ, directory)
     experiment = _experiment(request, settings, command)
     params = capture_params(
-        command, requested=request.params, files=settings.params.files, top=top, template=template(request)
-    )
+        command, requested=request.params, files=settings.params.files, top=top, template=template(request),
+        filled=site.params if site else (),
+    )  # fmt: skip
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
     inputs = prepare_inputs(place.repository, settings, paths, used, place.say)

@@ -17,6 +17,8 @@ from typing import Any, Final, Literal
 from git_replicate.capture.config import load_settings
 from git_replicate.capture.data import capture_data
 from git_replicate.capture.executed import in_environment
+from git_replicate.capture.params import names_in_files
+from git_replicate.capture.values import placeholder_text
 from git_replicate.core.causes import data_hash
 from git_replicate.core.errors import UserError
 from git_replicate.core.paths import unquote_path
@@ -72,12 +74,14 @@ def replay(original: Side, place: Place, held: Worktree, code: Code, setup: Setu
     """
     record = original.record
     inner = inside(place, held, record.directory)
-    request = _request(record, original, inner.settings, setup)
+    in_files = names_in_files(inner.settings.params.files, held.top)
+    filled = {n: v for n, v in filled_params(record, setup.command).items() if n not in in_files}
+    request = _request(record, original, inner.settings, setup, filled)
     placed = place_data(held, setup.sources)
     site, links = furnish(held, inner, request, _variables(setup), code, also=undeclared_inputs(original))
     known = f"{record.experiment}/{record.id}"
     seeds = replace(setup.seeds, libraries={}, calls=(), calls_seen=0)
-    site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid)
+    site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid, params=filled)
     _check_data(original, inner, held, setup, place)
     site = _in_environment(original, site, request, setup, inner)
     return run_at(site, request, inner, held, [*placed, *links])
@@ -187,7 +191,7 @@ def _leads_back(inner: str, site: Site) -> bool:
     return not (inner.startswith(".git/") or in_environment(inner, site.origin))
 
 
-def _request(record: Record, original: Side, settings: Settings, setup: Setup) -> Request:
+def _request(record: Record, original: Side, settings: Settings, setup: Setup, filled: Mapping[str, Any]) -> Request:
     """What the original was asked to do, as far as its record tells."""
     from git_replicate.capture.values import flatten
 
@@ -209,12 +213,37 @@ def _request(record: Record, original: Side, settings: Settings, setup: Setup) -
         command=setup.command,
         experiment=record.experiment,
         message=setup.message or record.message,
-        params=tuple({**requested, **flatten(record.params_unused), **setup.delivered}.items()),
+        params=tuple(
+            {
+                **requested,
+                **flatten(record.params_unused),
+                **filled,
+                **setup.delivered,
+            }.items()
+        ),
         data=data,
         outputs=outputs,
         metrics=tuple(metrics),
         placeholders="{params_file}" in setup.command,
     )
+
+
+def filled_params(record: Record, command: Sequence[str]) -> dict[str, Any]:
+    """The params that placeholders put into the command of a run, as they are in this one: the same, or changed."""
+    from git_replicate.capture.values import flatten, typed
+
+    asked = {n: v for n, v in flatten(record.params).items() if record.params_source.get(n) == "requested"}
+    if tuple(command) == record.command:
+        return {n: v for n, v in asked.items() if any(placeholder_text(v) in word for word in command)}
+    found = {}
+    for name, value in asked.items():
+        text = placeholder_text(value)
+        if record.command.count(text) == 1 and len(command) >= len(record.command):
+            word = command[record.command.index(text)]
+            found[name] = value if word == text else typed(word)
+        elif any(text in old and old == new for old, new in zip(record.command, command, strict=False)):
+            found[name] = value
+    return found
 
 
 def _variables(setup: Setup) -> dict[str, str]:

@@ -30,7 +30,7 @@ class Site:
     sweep: Mapping[str, Any] = field(default_factory=dict)
     """The record's table of the sweep that the run belongs to."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """Params of the original (nested) that the command alone does not show."""
+    """Params of the original by dotted name that are in the command, though nothing in it shows which word is which."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """The programs that stand for others: those of an environment that was built."""
     hybrid: Mapping[str, Any] = field(default_factory=dict)

@@ -384,3 +384,18 @@ def test_a_session_cannot_be_run_again(repo: GitRepo) -> None:
     done = replicate("rerun", "latest", cwd=repo.top)
     assert done.returncode == 1
     assert "was a session: there is no command to run again" in done.stderr
+
+
+def test_params_that_placeholders_filled_are_those_of_the_rerun_too(repo: GitRepo) -> None:
+    repo.write("train.sh", "echo a: $1$2\n")
+    repo.commit()
+    start(repo, "-p", "x=3", "-p", "y=7", "--", "sh", "train.sh", "{x}", "out-{y}")
+    same = replicate("rerun", "latest", cwd=repo.top)
+    assert (same.returncode, "reaches nothing" in same.stderr) == (0, False)
+    other = replicate("rerun", "latest~1", "--set", "x=5", cwd=repo.top)
+    assert other.returncode == 0, other.stderr
+    found = records(repo)
+    assert [record["params"] for record in found[:2]] == [{"x": 3, "y": 7}] * 2
+    assert [record["params_source"] for record in found[:2]] == [{"x": "requested", "y": "requested"}] * 2
+    assert (found[2]["params"], found[2]["command"][2:]) == ({"x": 5, "y": 7}, ["5", "out-7"])
+    assert "reaches nothing" not in other.stderr
