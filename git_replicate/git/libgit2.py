@@ -18,6 +18,8 @@ from git_replicate.git.repository import Commit, Oid, TreeEntry
 
 _KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 """libgit2's numbers (`git_object_t`), which are git's own."""
+_ATTEMPTS = 5
+"""How often an object is written while its file vanishes."""
 
 
 class Libgit2Repository(PlumbingRepository):
@@ -36,10 +38,15 @@ class Libgit2Repository(PlumbingRepository):
         import pygit2
 
         number = next(number for number, name in _KINDS.items() if name == kind)
-        try:
-            return Oid(str(self._odb.write(number, content)))
-        except (pygit2.GitError, OSError) as error:
-            raise StorageError(f"write a {kind}: {error}", "df -h .git") from error
+        left = _ATTEMPTS
+        while True:
+            left -= 1
+            try:
+                return Oid(str(self._odb.write(number, content)))
+            except (pygit2.GitError, OSError) as error:
+                # Somebody's `git gc --prune=now` takes the file before it has its name, or the folder, now empty.
+                if not left or "No such file or directory" not in str(error):
+                    raise StorageError(f"write a {kind}: {error}", "df -h .git") from error
 
     def read_blob(self, oid: Oid) -> bytes:
         return self._load(oid, 3)

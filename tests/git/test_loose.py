@@ -9,6 +9,8 @@ import pytest
 
 from git_replicate.core.errors import StorageError
 from git_replicate.git.loose import LooseObjects
+from git_replicate.git.opening import open_repository
+from tests.support import GitRepo
 
 
 def test_a_prune_that_takes_the_unnamed_file_does_not_stop_the_object(
@@ -36,3 +38,27 @@ def test_a_prune_without_end_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(StorageError, match="write a blob: No such file or directory"):
         LooseObjects(str(tmp_path), "sha1").write("blob", b"hello\n")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class Vanishing:
+    """libgit2's object database, whose files a prune takes before they have their names."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def write(self, kind: int, content: bytes) -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise OSError("failed to rename lockfile to '.git/objects/60/b711': No such file or directory")
+        return f"{kind} {content!r}"
+
+
+def test_libgit2_writes_an_object_again_whose_folder_a_prune_took(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_repository(str(repo.top), backend="libgit2")
+    monkeypatch.setitem(opened.__dict__, "_odb", Vanishing(3))
+    assert opened.write_blob(b"x") == "3 b'x'"
+    monkeypatch.setitem(opened.__dict__, "_odb", Vanishing(100))
+    with pytest.raises(StorageError, match="write a blob: failed to rename"):
+        opened.write_blob(b"x")
