@@ -76,7 +76,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git replicate rm latest",
         "git replicate rm --where \"status = 'failed'\"",
         "git replicate rm --remote latest",
-        "git replicate rm --undo 20260102-030405-1a2b3c4d",
+        "git replicate rm --undo",
+        "git replicate rm --undo latest",
     ),
     "push": (
         "git replicate push",
