@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
 from git_replicate.core import collate
-from git_replicate.core.errors import UsageError
+from git_replicate.core.errors import UsageError, UserError
 from git_replicate.core.query import parse_sort
 from git_replicate.core.sizes import count
 from git_replicate.core.table import Table, fold_constants
@@ -108,11 +109,11 @@ def _running(options: argparse.Namespace, context: Context) -> list[Row]:
 
 
 def _say_none(options: argparse.Namespace, context: Context) -> None:
-    from git_replicate.store.lookup import near_experiment
+    """Say that there is nothing to collate; `UserError` where the experiment asked for is not there at all."""
+    from git_replicate.store.lookup import check_experiment
 
-    if options.experiment and (hint := near_experiment(context.index, options.experiment)):
-        context.console.say(f"no experiment is called {options.experiment!r}; {hint}")
-        return
+    if options.experiment:
+        check_experiment(context.index, options.experiment)
     context.console.say("no runs to collate" + ("" if options.all else "; --all takes failed ones as well"))
 
 
@@ -178,9 +179,22 @@ def _where(options: argparse.Namespace, *conditions: str) -> str | None:
 
 def _asked(options: argparse.Namespace, context: Context) -> list[str]:
     """Every name on the command line that is a column of the index."""
-    texts = (options.columns, options.group_by, options.rows, options.cols, options.cell)
-    names = [name for text in texts for name in _names(text)]
+    keys = [name for text in (options.group_by, options.rows, options.cols) for name in _names(text)]
+    for key in keys:
+        _check_key(context, key)
+    names = [*_names(options.columns), *keys, *_names(options.cell)]
     return [_full(context, name) for name in names if name != "params" and not name.startswith("at(")]
+
+
+def _check_key(context: Context, name: str) -> None:
+    """`UserError` for what no run can be grouped by; the word that stands for every param is not far from a slip."""
+    try:
+        if name != "params" and not name.startswith("at("):
+            _full(context, name)
+    except UserError as error:
+        if difflib.get_close_matches(name, ["params"], 1, 0.75):
+            raise UserError(error.message, "did you mean params?") from error
+        raise
 
 
 def _counted(number: int, reason: str) -> str:

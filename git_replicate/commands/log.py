@@ -30,6 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
+    from git_replicate.store.lookup import check_experiment
+
     index, console = context.index, context.console
     options.experiment = _reading.experiment(options)
     where = _condition(options)
@@ -38,6 +40,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     rows = index.select(where, sort=options.sort or ["-started"], limit=_PAGED + 1 if paged else options.limit)
     more = paged and len(rows) > _PAGED
     rows = rows[:_PAGED] if more else rows
+    if not rows and options.experiment:
+        check_experiment(index, options.experiment)
     _reading.present(context, rows)
     if options.format in ("json", "jsonl"):
         from git_replicate.render import json_
@@ -62,15 +66,11 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
 
 def _nothing(options: argparse.Namespace, index: Index) -> str:
-    """Why the list is empty: there are no runs, none of an experiment so called, or none that match."""
-    from git_replicate.store.lookup import near_experiment
-
+    """Why the list is empty: there are no runs, or none that match."""
     if not (options.where or options.experiment):
         if not options.all and index.select(None, limit=1, columns=("id",)):
             return "every run is archived, or a hybrid: git replicate log --all"
         return "no runs yet: git replicate start -- python train.py"
-    if options.experiment and (hint := near_experiment(index, options.experiment)):
-        return f"no experiment is called {options.experiment!r}; {hint}"
     return "no runs match"
 
 

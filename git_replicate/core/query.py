@@ -12,12 +12,13 @@ beside a param or metric is a number, a text is never above a number, a date is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from git_replicate.core import moments
 from git_replicate.core.errors import UserError
 from git_replicate.core.frozen import frozen
+from git_replicate.core.query_names import mended, unquote_name
 
 Kind = Literal["param", "metric", "time", "status", "flag", "number", "tags", "attribute"]
 
@@ -82,11 +83,19 @@ class _Token:
 _NOTHING = _Token("", "")
 
 
-def compile_where(text: str, resolve: Resolve) -> str:
-    """The expression as SQL; `UserError` names what cannot be read."""
+def compile_where(text: str, resolve: Resolve, odd: Iterable[str] = ()) -> str:
+    """The expression as SQL; `UserError` names what cannot be read.
+
+    odd: full names that stand in backticks (see `query_names.is_plain`), for the hint if one was written without.
+    """
     if not text.strip():
         raise UserError("--where is empty", "try: --where \"status = 'finished'\"")
-    tokens = _signed(list(_tokens(text, resolve)))
+    try:
+        tokens = _signed(list(_tokens(text, resolve)))
+    except UserError as error:
+        if meant := mended(text, odd):
+            raise UserError(error.message, f"such a name stands in backticks: --where {meant}") from error
+        raise
     _check_brackets(tokens)
     _check_whole(tokens)
     _check_texts(tokens)
@@ -377,18 +386,6 @@ def number(text: str) -> str:
 def quote(value: str) -> str:
     """A text as an SQL literal."""
     return "'" + value.replace("'", "''").replace("\0", "") + "'"
-
-
-def unquote_name(token: str) -> str:
-    """A dotted name without its backticks and quotes."""
-    parts = re.findall(r"`([^`]+)`|\"([^\"]+)\"|([^.`\"\s]+)", token)
-    return ".".join(next(filter(None, part)) for part in parts)
-
-
-def quote_name(name: str) -> str:
-    """A full name as a query takes it: backticks around what is no plain word."""
-    table, dot, rest = name.partition(".")
-    return name if re.fullmatch(r"[\w-]+(\.[\w-]+)*", rest) or not dot else f"{table}.`{rest}`"
 
 
 def parse_sort(text: str) -> tuple[str, bool]:

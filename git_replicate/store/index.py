@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 from git_replicate.core.errors import UserError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.names import RESERVED_FOLDER
-from git_replicate.core.query import Column, compile_where, parse_sort, quote_name
+from git_replicate.core.query import Column, compile_where, parse_sort
+from git_replicate.core.query_names import is_plain, quote_name
 from git_replicate.git.repository import Repository
 from git_replicate.store import index_fill
 from git_replicate.store.index_columns import BEST, TABLES, Columns, decode, decode_more, tag_column
@@ -162,6 +163,12 @@ class Index:
             return attribute_column(ALIASES[attribute])
         raise self._unknown(name)
 
+    def _odd(self) -> Iterator[str]:
+        """The params and metrics whose names are no plain words."""
+        return (
+            full for table in TABLES for name in self._columns.places[table] if not is_plain(full := f"{table}.{name}")
+        )
+
     def _best(self, name: str, rest: str) -> Column:
         metric, _, key = rest.rpartition(".")
         if key not in BEST or metric not in self._columns.places["best"]:
@@ -216,7 +223,7 @@ class Index:
                 if any(_has_more(self._columns, table) for table in TABLES):
                     return None
                 fields = [field for name in columns for field in self._fields(name)]
-                chosen = compile_where(where, self.resolve) if where is not None else "1"
+                chosen = compile_where(where, self.resolve, self._odd()) if where is not None else "1"
                 with only_reading(self._db), unwatched():
                     return read_listing(
                         self._db,
@@ -263,7 +270,7 @@ class Index:
     ) -> list[Row]:
         with transaction(self._db, "DEFERRED"):  # names and rows of one state, whoever writes meanwhile
             self._columns = Columns(self._db)
-            chosen = compile_where(where, self.resolve) if where is not None else condition or "1"
+            chosen = compile_where(where, self.resolve, self._odd()) if where is not None else condition or "1"
             shown = self._shown(columns)
             more = [f"{table}.more" for table in TABLES if _has_more(self._columns, table)]
             fields = ", ".join([*(sql for _, sql, _ in shown), *more])

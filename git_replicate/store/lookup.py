@@ -18,12 +18,14 @@ from git_replicate.store.store import read_run
 
 _LATEST = re.compile(r"latest(?:~(\d+))?")
 _PART = re.compile(r"[0-9a-f-]{2,}")
+_BEGINNING = re.compile(r"[0-9a-f]{4,}")
+"""Of the short id, the part of an id that tables show: so many digits of it are enough."""
 NO_HYBRID = "hybrid is null"
 """Runs that somebody asked for, without those that `why --bisect` made of two."""
 _SHOWN = 8
 _SEARCHED = 1000
 """Newest runs whose names are compared with one that nothing has."""
-_ALIKE = 0.6
+_ALIKE = 0.75
 _MARKS = ("invalid", "superseded_by", "archived", "rerun_of")
 """What a run that counts has none of; hybrids are reruns."""
 
@@ -49,12 +51,16 @@ def find_run(index: Index, name: str, *, maximize: Sequence[str] = (), minimize:
 
 
 def _by_id(index: Index, name: str) -> list[Row]:
-    """The runs whose id, or the beginning or end of it, this is; `experiment/` may stand before it."""
+    """The runs whose id, the beginning or end of it, or the beginning of the short id this is.
+
+    `experiment/` may stand before it.
+    """
     experiment, _, part = name.removeprefix(RUNS_PREFIX).removeprefix("experiments/").rpartition("/")
     if not part or not (is_run_id(part) or _PART.fullmatch(part)):
         return []
-    like = f"(runs.id LIKE {quote(part + '%')} OR runs.id LIKE {quote('%' + part)})"
-    return index.matching(like + (f" AND runs.experiment = {quote(experiment)}" if experiment else ""))
+    ways = [f"{part}%", f"%{part}", *([f"________-______-{part}%"] if _BEGINNING.fullmatch(part) else ())]
+    like = " OR ".join(f"runs.id LIKE {quote(way)}" for way in ways)
+    return index.matching(f"({like})" + (f" AND runs.experiment = {quote(experiment)}" if experiment else ""))
 
 
 def _there_are(number: int) -> str:
@@ -83,13 +89,17 @@ def _by_commit(index: Index, name: str) -> Row:
     raise UserError(f"{name} is a commit, but not one of a run's record; {runs}", hint)
 
 
-def near_experiment(index: Index, name: str) -> str:
-    """What was probably meant by the name of an experiment that no run has; "" if there is one."""
+def check_experiment(index: Index, name: str) -> None:
+    """`UserError` if no run is of the experiment called so; its hint is what was probably meant."""
     names = list(dict.fromkeys(str(row["experiment"]) for row in index.select(None, columns=("experiment",))))
-    if not names or name in names:
-        return ""
-    near = difflib.get_close_matches(name, names, 1, _ALIKE)
-    if near:
+    if name not in names:
+        raise UserError(f"no experiment is called {name!r}", _meant(index, name, names))
+
+
+def _meant(index: Index, name: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"there are no runs yet: git replicate start -e {shlex.quote(name)} -- python train.py"
+    if near := difflib.get_close_matches(name, names, 1, _ALIKE):
         return f"did you mean {near[0]}?"
     if len(runs := _by_id(index, name)) == 1:
         return f"it names a run: git replicate show {runs[0]['id']}"
@@ -102,20 +112,22 @@ def _nearest(index: Index, name: str) -> str:
     rows = index.select(None, limit=_SEARCHED)
     experiments = {str(row["experiment"]): "" for row in rows}
     if near := difflib.get_close_matches(name, experiments, 1, _ALIKE):
-        where = f"experiment = {quote(near[0])}"
-        plain = re.fullmatch(r"[\w./+= '-]+", where)
-        return "did you mean an experiment? git replicate log --where " + (
-            f'"{where}"' if plain else shlex.quote(where)
-        )
+        return f"did you mean an experiment? git replicate log {shlex.quote(near[0])}"
     ids = [str(row["id"]) for row in rows]
     names = [f"{row['experiment']}/{row['id']}" for row in rows]
     near = difflib.get_close_matches(name, ["latest", *ids, *names], 1, _ALIKE)
-    return f"did you mean {near[0]}?" if near else "git replicate log lists the runs"
+    return (f"did you mean {near[0]}? " if near else "") + "git replicate log lists the runs"
 
 
 def _best(index: Index, metric: str, maximize: Sequence[str], minimize: Sequence[str]) -> Row:
     """The run with the best value, of those that count; small is good for losses, unless the configuration differs."""
     bare = metric.removeprefix("metrics.")
+    if not bare:
+        names = index.names().metrics
+        raise UserError(
+            "best: lacks the name of a metric",
+            f"git replicate show {shlex.quote(f'best:{names[0]}')}" if names else "no run has a metric yet",
+        )
     smallest = smaller_is_better(bare, maximize, minimize)
     unmarked = " and ".join(f"{mark} is null" for mark in _MARKS)
     where = f"status = 'finished' and {unmarked} and metrics.`{bare}` is not null"

@@ -19,6 +19,7 @@ from git_replicate.commands import collate, find_command
 from git_replicate.commands.context import Context
 from git_replicate.commands.parser import parse_options
 from git_replicate.console import Console
+from git_replicate.core.errors import UserError
 from git_replicate.core.record import Process, Status, dumps
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Oid
@@ -105,12 +106,15 @@ def insert(db: Any, table: str, row: int, cells: dict[str, Any]) -> None:
 
 
 def collated(words: Sequence[str], context: Context) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `collate --format csv`."""
+    """Exit code, standard output and standard error, or error, of `collate --format csv`."""
     command = find_command("collate")
     assert command is not None
     options = parse_options(command, collate, ["--format", "csv", *words])
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        code = collate.execute(options, context)
+        try:
+            code = collate.execute(options, context)
+        except UserError as error:
+            return 1, out.getvalue(), error.message
     return code, out.getvalue(), err.getvalue()
 
 

@@ -46,8 +46,12 @@ def test_a_terminal_gets_the_first_ones_unless_a_number_is_asked_for(
 @pytest.mark.parametrize("name", ["log", "collate"])
 def test_an_experiment_that_is_not_there_is_said_with_the_nearest(repo: GitRepo, name: str) -> None:
     make_run(open_repository(".", backend="plumbing"))
-    assert "no experiment is called 'digit'; did you mean digits?" in replicate(name, "digit").stderr
-    assert "no experiment is called" not in replicate(name, "digits", "--where", "status = 'failed'").stderr
+    for words in ((), ("--format", "csv")):
+        unknown = replicate(name, "digit", *words)
+        assert (unknown.returncode, unknown.stdout) == (1, "")
+        assert unknown.stderr.endswith("no experiment is called 'digit'\nhint: did you mean digits?\n")
+    empty = replicate(name, "digits", "--where", "status = 'failed'")
+    assert (empty.returncode, empty.stderr.startswith("no runs ")) == (0, True)
 
 
 def test_a_rerun_is_marked_and_names_its_original() -> None:

@@ -150,3 +150,25 @@ def test_conditions_and_an_expression_are_one() -> None:
 )
 def test_sort(text: str, parsed: tuple[str, bool]) -> None:
     assert parse_sort(text) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("metrics.'acc/train' > 0.5", "--where 'metrics.`acc/train` > 0.5'"),
+        ("metrics.acc/train > 0.5 and dirty", "--where 'metrics.`acc/train` > 0.5'"),
+        ("dirty and acc/train>0.5", "--where 'metrics.`acc/train`>0.5'"),
+        ("acc/train is not null", "--where 'metrics.`acc/train` > 0'"),
+        ("params.top@1 = 3", "--where 'params.`top@1` = 3'"),
+        ("macc/train > 0.5", "try: collate"),
+    ],
+)
+def test_a_name_that_stands_in_backticks_is_offered_so(text: str, hint: str) -> None:
+    def unknown(name: str) -> Column:
+        if name == "dirty":
+            return resolve(name)
+        raise UserError(f"no run has {name!r}", "try: collate")
+
+    with pytest.raises(UserError) as caught:
+        compile_where(text, unknown, ["metrics.acc/train", "params.top@1"])
+    assert caught.value.hint.removeprefix("such a name stands in backticks: ") == hint

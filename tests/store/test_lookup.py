@@ -11,7 +11,7 @@ from git_replicate.core.record import Status
 from git_replicate.git.opening import open_repository
 from git_replicate.store.annotations import Change, append
 from git_replicate.store.index import Index
-from git_replicate.store.lookup import find_run, near_experiment
+from git_replicate.store.lookup import check_experiment, find_run
 from git_replicate.store.store import list_runs, start_of
 from git_replicate.store.trash import remove
 from tests.store.making import make_run
@@ -66,7 +66,7 @@ def test_the_ways_to_name_a_run(index: Index, name: str, expected: str) -> None:
         ("latest~3", "there are only 3 runs", "git replicate log"),
         ("latets", "no run is called 'latets'", "did you mean latest?"),
         ("20260304-050608-00000009", "no run is called", f"did you mean {FIRST}?"),
-        ("digit", "no run is called 'digit'", "git replicate log --where \"experiment = 'digits'\""),
+        ("digit", "no run is called 'digit'", "did you mean an experiment? git replicate log digits"),
         ("xyzzy", "no run is called 'xyzzy'", "git replicate log lists the runs"),
         ("best:acuracy", "no run has 'metrics.acuracy'", "did you mean metrics.accuracy?"),
         ("HEAD", "HEAD is a commit, but not one of a run's record; 3 runs tested it", "git replicate log --where"),
@@ -132,10 +132,48 @@ def test_the_latest_run_is_none_that_a_bisection_made(index: Index) -> None:
     ("name", "said"),
     [
         ("digit", "did you mean digits?"),
-        ("digits", ""),
         ("xyz", "there are: digits, digits/deep"),
         ("00000002", f"it names a run: git replicate show {SECOND}"),
     ],
 )
 def test_an_experiment_that_no_run_has(index: Index, name: str, said: str) -> None:
-    assert near_experiment(index, name) == said
+    with pytest.raises(UserError, match="no experiment is called") as caught:
+        check_experiment(index, name)
+    assert caught.value.hint == said
+    check_experiment(index, "digits")
+
+
+def test_an_experiment_before_the_first_run(repo: GitRepo) -> None:
+    index = refreshed(Index.open(open_repository(str(repo.top), backend="plumbing")))
+    with pytest.raises(UserError) as caught:
+        check_experiment(index, "digits")
+    assert caught.value.hint == "there are no runs yet: git replicate start -e digits -- python train.py"
+
+
+def test_the_beginning_of_the_short_id_names_a_run_if_only_one_begins_so(repo: GitRepo) -> None:
+    opened = open_repository(str(repo.top), backend="plumbing")
+    for entropy in (0x23C9D16A, 0x23C9D1FF, 0x7777BEEF):
+        make_run(opened, entropy)
+    index = refreshed(Index.open(opened))
+    assert find_run(index, "7777")["id"].endswith("-7777beef")
+    assert find_run(index, "23c9d16")["id"].endswith("-23c9d16a")
+    assert find_run(index, "digits/7777b")["id"].endswith("-7777beef")
+    with pytest.raises(UserError, match=r"23c9 is ambiguous: .*23c9d1ff .*; .*23c9d16a "):
+        find_run(index, "23c9")
+    with pytest.raises(UserError, match="no run is called '777'"):
+        find_run(index, "777")
+
+
+@pytest.mark.parametrize("name", ["best:", "best:metrics."])
+def test_the_best_of_no_metric_says_what_is_missing(index: Index, name: str) -> None:
+    with pytest.raises(UserError, match="best: lacks the name of a metric") as caught:
+        find_run(index, name)
+    assert caught.value.hint == "git replicate show best:accuracy"
+
+
+def test_a_short_name_is_not_taken_for_another_short_name(repo: GitRepo) -> None:
+    opened = open_repository(str(repo.top), backend="plumbing")
+    make_run(opened, 1, experiment="np")
+    with pytest.raises(UserError) as caught:
+        find_run(refreshed(Index.open(opened)), "nope")
+    assert caught.value.hint == "git replicate log lists the runs"
