@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from git_replicate.core.frozen import frozen
+from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets
 from git_replicate.core.secrets import mask_text
 
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()][A-Za-z0-9]|[=>78cDEHMNOZ])")
@@ -60,18 +61,19 @@ class LogAssembler:
         self.feed(b"\n" * bool(self._rest) + CUT_MARK % length)
         self._skipped += length
 
-    def log(self) -> Log:
-        """The log of all that was taken; nothing is taken after that."""
+    def log(self, known: KnownSecrets = NOTHING_KNOWN) -> Log:
+        """The log of all that was taken, without the known secrets; nothing is taken after that."""
         if self._rest:
             self._take(_last_states(self._rest))
             self._rest = b""
         tail = b"".join(self._tail)
         if self._total <= self._limit:
-            return Log(mask_text(bytes(self._head) + tail), self._skipped)
+            return Log(mask_text(known.mask(bytes(self._head) + tail)), self._skipped)
         last = tail[max(len(tail) - (self._limit - self._half), 0) :]
-        first, last = _whole_lines(bytes(self._head), last)
+        first, last = _whole_lines(*known.cut(bytes(self._head), last))
         cut = self._total - len(first) - len(last)
-        return Log(mask_text(first) + CUT_MARK % cut + mask_text(last), cut + self._skipped)
+        first, last = mask_text(known.mask(first)), mask_text(known.mask(last))
+        return Log(first + CUT_MARK % cut + last, cut + self._skipped)
 
     def state(self) -> dict[str, Any]:
         """All that was taken, as JSON can hold it; `restore` is its inverse."""
@@ -101,12 +103,12 @@ class LogAssembler:
             self._held -= len(self._tail.popleft())
 
 
-def assemble_log(chunks: Iterable[bytes], *, limit: int = 10_000_000) -> Log:
-    """The log of an output that is all there."""
+def assemble_log(chunks: Iterable[bytes], *, limit: int = 10_000_000, known: KnownSecrets = NOTHING_KNOWN) -> Log:
+    """The log of an output that is all there, without the known secrets."""
     assembler = LogAssembler(limit)
     for chunk in chunks:
         assembler.feed(chunk)
-    return assembler.log()
+    return assembler.log(known)
 
 
 def read_chunks(*paths: str) -> Iterator[bytes]:

@@ -39,6 +39,11 @@ def with_noted(record: Record, report: ProbeReport) -> Record:
     return replace(record, **params.fields())
 
 
+def noted_values(report: ProbeReport) -> dict[str, Any]:
+    """All that the program told of its params, by dotted name."""
+    return {**{name: value for name, (_, value) in _tracked(report).items()}, **_own(report)[0]}
+
+
 def _own(report: ProbeReport) -> tuple[dict[str, Any], set[str]]:
     """What came through our own interface by dotted name, a later value over an earlier one; those requested."""
     values: dict[str, Any] = {}

@@ -18,6 +18,7 @@ from git_replicate.capture.program import find_program, program_name
 from git_replicate.capture.values import fit, flatten, nest, placeholder_text, typed
 from git_replicate.core.errors import UsageError, UserError
 from git_replicate.core.frozen import frozen
+from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets, hidden_in, known_secrets
 from git_replicate.core.secrets import MASK, is_secret_name, mask_command, mask_text
 from git_replicate.core.settings import NamedData
 
@@ -47,6 +48,8 @@ class Params:
     unused: Mapping[str, Any] = field(default_factory=dict)  # requested, and nothing reads it
     source: Mapping[str, str] = field(default_factory=dict)  # dotted name to command, file or requested
     warnings: tuple[str, ...] = ()
+    secrets: KnownSecrets = NOTHING_KNOWN
+    """What is masked in them."""
     doubts: Mapping[str, str] = field(default_factory=dict)
     """Those of the warnings, by dotted name, that the program itself may still disprove by reading the request."""
 
@@ -146,7 +149,8 @@ def capture_params(
         **dict.fromkeys(delivered, "requested"),
     }
     params = assemble_params(flat, source, unused, (*warnings, *doubts.values()))
-    return replace(params, doubts=doubts)
+    secrets = hidden_values({**read, **flatten(asked)})
+    return replace(params, doubts=doubts, secrets=known_secrets(secrets))
 
 
 def assemble_params(
@@ -223,6 +227,19 @@ def _masked(name: str, value: Any) -> Any:
 def names_in_files(files: Sequence[str], top: str) -> frozenset[str]:
     """The dotted names of the params that declared files hold."""
     return frozenset(_from_files(files, top)[0])
+
+
+def hidden_values(flat: Mapping[str, Any]) -> list[str]:
+    """What is masked in params by dotted name, because of its name or its shape."""
+    found: list[str] = []
+    for name, value in flat.items():
+        if isinstance(value, str):
+            found += hidden_in(value, _masked(name, value))
+        elif isinstance(value, list | tuple):
+            found += [hidden for item in value for hidden in hidden_values({name: item})]
+        elif isinstance(value, Mapping):
+            found += hidden_values({f"{name}.{key}": item for key, item in value.items()})
+    return found
 
 
 def _from_files(files: Sequence[str], top: str) -> tuple[dict[str, Any], list[str]]:

@@ -117,15 +117,17 @@ def _queued(item: Waiting) -> dict[str, Any]:
 def _facts(run: LiveRun) -> dict[str, Any]:
     from datetime import UTC, datetime
 
+    from git_replicate.execution.hidden import secrets_in
     from git_replicate.execution.progress import last_line, latest_metrics, tail_of
     from git_replicate.execution.run import duration
     from git_replicate.execution.spool import TOLD_FILE
 
     started = run.record.started or datetime.now(UTC)
     age = (datetime.now(UTC) - started).total_seconds()
+    tail = secrets_in(run.spool).mask(tail_of(run))
     facts: dict[str, Any] = {
         "run": run.name, "state": run.state, "started": started.isoformat(), "age": duration(max(age, 0.0)),
-        "host": run.record.process.host, "command": list(run.record.command), "last_line": last_line(tail_of(run)),
+        "host": run.record.process.host, "command": list(run.record.command), "last_line": last_line(tail),
         "metrics": latest_metrics(run),
     }  # fmt: skip
     if run.session and (told := run.spool.read_json(TOLD_FILE)):

@@ -170,6 +170,11 @@ def _harmless(name: str, value: str) -> bool:
     return not re.search("pass|pwd|secret", name, re.IGNORECASE) and _NUMBER.fullmatch(value) is not None
 
 
+def is_ordinary(value: str) -> bool:
+    """Whether a value is a switch, a placeholder or a number, which stand in many a text that holds no secret."""
+    return _HARMLESS.fullmatch(value) is not None or _NUMBER.fullmatch(value) is not None
+
+
 def is_secret_name(name: str) -> bool:
     """Whether a param, option or variable of this name holds a secret: `api_key`, `db.password`, `--hf-token`."""
     last = re.split(r"[./]", name.lstrip("+-"))[-1]

@@ -19,8 +19,10 @@ from git_replicate.capture.curves import Curves
 from git_replicate.capture.log import CUT_MARK, assemble_log
 from git_replicate.core import record as records
 from git_replicate.core.errors import ReplicateError
+from git_replicate.core.known_secrets import KnownSecrets
 from git_replicate.core.record import Process
 from git_replicate.execution.conclude import EARLIER_CURVES, RUN_FILE, START_FILE, read_output
+from git_replicate.execution.hidden import secrets_so_far
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.reading import released_until
 from git_replicate.execution.spool import STREAMS, Position, Spool
@@ -52,9 +54,10 @@ def write_checkpoint(repo: Repository, spool: Spool) -> Oid | None:
         return None
     record, plan = records.loads(text), load_plan(plan_text)
     known = _read(spool, plan)
-    metrics = read_output(spool, plan, record)[0]
+    secrets = secrets_so_far(spool, plan)
+    metrics = read_output(spool, plan, record, known=secrets)[0]
     gone = released_until(spool)
-    log, offsets = _new_output(spool, plan, known, gone)
+    log, offsets = _new_output(spool, plan, known, gone, secrets)
     if released_until(spool) != gone:
         return None  # what is printed goes while we read it: the next checkpoint may have better luck
     curves, points = _new_points(metrics.curves, known.points)
@@ -68,7 +71,7 @@ def write_checkpoint(repo: Repository, spool: Spool) -> Oid | None:
     )
     names = segment_paths(known.number + 1)
     extra = {names[0]: log, **({names[1]: curves.csv()} if curves else {})}
-    commit = checkpoint(repo, record, Oid(start), Parts(extra=extra), now)
+    commit = checkpoint(repo, secrets.mask_record(record), Oid(start), Parts(extra=extra), now)
     if commit is not None:
         table = {"number": known.number + 1, "offsets": offsets, "log_bytes": known.log_bytes + len(log)}
         spool.write(STATE_FILE, json.dumps({**table, "points": points}).encode())
@@ -86,8 +89,10 @@ def _read(spool: Spool, plan: Plan) -> _Stored:
     return _Stored(points=points)
 
 
-def _new_output(spool: Spool, plan: Plan, known: _Stored, gone: Position) -> tuple[bytes, dict[str, int]]:
-    """The whole lines that were printed since, and how much of each stream is stored then.
+def _new_output(
+    spool: Spool, plan: Plan, known: _Stored, gone: Position, secrets: KnownSecrets
+) -> tuple[bytes, dict[str, int]]:
+    """The whole lines that were printed since, secrets masked, and how much of each stream is stored then.
 
     What comes before `gone` is not in the spool any more.
     """
@@ -107,7 +112,7 @@ def _new_output(spool: Spool, plan: Plan, known: _Stored, gone: Position) -> tup
             yield whole + newline
 
     room = max(plan.log_bytes - known.log_bytes, _LEAST_PIECE)
-    log = assemble_log(fresh(), limit=room).data
+    log = assemble_log(fresh(), limit=room, known=secrets).data
     return log, {stream: read[stream] - len(unfinished[stream]) for stream in STREAMS}
 
 

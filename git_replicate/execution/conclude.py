@@ -21,9 +21,11 @@ from git_replicate.capture.probe_report import PROBE_FOLDER, failures, read_repo
 from git_replicate.capture.tensorboard import SOURCE, EventSearch, is_event_file, read_event_files
 from git_replicate.capture.tracked import Tracked, read_points, trackers_of
 from git_replicate.core import record as records
+from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
 from git_replicate.core.sizes import count
+from git_replicate.execution.hidden import mask_metrics, secrets_with
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.observed import observe_code, observe_data, other_environment, read_seen, without_report
 from git_replicate.execution.outcome import Outcome, read_outcome
@@ -73,7 +75,8 @@ def conclude_run(
     report = read_report(spool.path(PROBE_FOLDER), plan.top)
     plan = with_declared(plan, report)
     record = with_outcome(record, plan, outcome, status)
-    metrics, log, cut, notices = read_output(spool, plan, record, events)
+    known = secrets_with(spool, report)
+    metrics, log, cut, notices = read_output(spool, plan, record, events, known=known)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     record, warnings = with_report(record, report)
     cells = read_cells(report)
@@ -94,13 +97,14 @@ def conclude_run(
     if cut:
         notices.append(f"the log is cut in its middle: {count(cut, 'byte')} left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
-    parts = replace(parts, extra={**code_seen.extern, **({CELLS_FILE: cells.text} if cells.total else {})})
+    parts = replace(parts, extra={**code_seen.extern, **({CELLS_FILE: known.mask(cells.text)} if cells.total else {})})
+    record = known.mask_record(record)
     start, record = _started(repo, spool, record, parts)
     if record.status is Status.INTERRUPTED and (plan.outputs or seen.reads or seen.folders):
         # Whoever interrupts may kill soon: what is known is stored first, then data and outputs are hashed.
         start = finish(repo, record, start, parts)
     parts = replace(parts, data=observe_data(repo, record, plan, seen))
-    record = replace(record, missing=_united(record.missing, [*notices, *failures(report)]))
+    record = known.mask_record(replace(record, missing=_united(record.missing, [*notices, *failures(report)])))
     record, left = _store_end(repo, plan, record, start, parts)
     notices += left
     if record.code.tree:
@@ -217,12 +221,17 @@ def curves_so_far(spool: Spool) -> Curves:
 
 
 def read_output(
-    spool: Spool, plan: Plan, record: Record, search: EventSearch | None = None
+    spool: Spool,
+    plan: Plan,
+    record: Record,
+    search: EventSearch | None = None,
+    *,
+    known: KnownSecrets = NOTHING_KNOWN,
 ) -> tuple[Metrics, bytes, int, list[str]]:
-    """Metrics and log from one pass over the output, and from the declared files."""
+    """Metrics and log from one pass over the output, and from the declared files; known secrets are masked."""
     hurry = record.status is Status.INTERRUPTED  # whoever interrupts may kill soon
     reader = OutputReader.of_all(spool, plan, most=most_unread(plan, hurry=hurry))
-    log = reader.close()
+    log = reader.close(known)
     found = reader.metrics
     notices: list[str] = [*found.notices()]
     if reader.unread:
@@ -247,7 +256,7 @@ def read_output(
     merged = merge_metrics(sources, output, always_output=bool(plan.patterns))
     if plan.attempt > 1:
         merged = _after_earlier(merged, Curves.from_csv(spool.read(EARLIER_CURVES) or b""), record)
-    return merged, log.data, log.cut, notices
+    return mask_metrics(merged, known), log.data, log.cut, notices
 
 
 def _event_curves(

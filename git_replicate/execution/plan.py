@@ -16,8 +16,10 @@ from dataclasses import field
 from typing import Any
 
 from git_replicate.capture.outputs import stamp_files
+from git_replicate.capture.program import program_name
 from git_replicate.capture.tensorboard import EventSearch
 from git_replicate.core.frozen import frozen
+from git_replicate.core.names import ExperimentName, clean_component, experiment_name
 from git_replicate.core.record import Record
 from git_replicate.core.settings import Settings
 from git_replicate.core.stats import smaller_is_better
@@ -92,6 +94,14 @@ class Plan:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     """What the attempts before this one took."""
+
+
+def experiment_of(request: Request, settings: Settings, command: tuple[str, ...]) -> ExperimentName:
+    """The name given, or configured, or else that of the script."""
+    given = request.experiment or os.environ.get("GIT_REPLICATE_EXPERIMENT", "") or settings.experiment
+    if given:
+        return experiment_name(given)
+    return ExperimentName(clean_component(program_name(command)) or "default")
 
 
 def make_plan(

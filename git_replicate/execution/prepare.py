@@ -20,7 +20,8 @@ from git_replicate.capture.tensorboard import EventSearch
 from git_replicate.core import record as records
 from git_replicate.core.errors import IN_A_BARE_ONE, GitError, StorageError, UserError
 from git_replicate.core.frozen import frozen
-from git_replicate.core.names import ExperimentName, RunId, clean_component, experiment_name, new_run_id
+from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets
+from git_replicate.core.names import ExperimentName, RunId, new_run_id
 from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
 from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.settings import Settings
@@ -44,9 +45,10 @@ from git_replicate.execution.command import (
 )
 from git_replicate.execution.conclude import RUN_FILE, START_FILE
 from git_replicate.execution.environment import clean_environment, find_command
+from git_replicate.execution.hidden import given_secrets, write_secrets
 from git_replicate.execution.inputs import Inputs, prepare_inputs
 from git_replicate.execution.jobs import RUN_VARIABLE
-from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, make_plan, started_at
+from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, experiment_of, make_plan, started_at
 from git_replicate.execution.probing import probe_environment
 from git_replicate.execution.room import make_fallback, make_spool
 from git_replicate.execution.site import Site
@@ -89,6 +91,7 @@ class Prepared:
     inputs: Inputs = Inputs()
     """Keeps the outputs of the stages as they are for as long as this is there."""
     site: Site | None = None
+    secrets: KnownSecrets = NOTHING_KNOWN
 
     @property
     def directory(self) -> str:
@@ -113,6 +116,8 @@ class Captured:
     doubts: tuple[str, ...]
     environ: Mapping[str, str]
     inputs: Inputs
+    secrets: KnownSecrets = NOTHING_KNOWN
+    """To be masked wherever they are printed."""
 
 
 class NotTheSameRunError(Exception):
@@ -177,12 +182,12 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
     for warning in captured.params.warnings:
         if warning not in plan.doubts.values():
             place.warn(warning)
-    added = {
-        RUN_VARIABLE: f"{record.experiment}/{record.id}", **seed_environment(captured.seeds, captured.environ)
-    }  # fmt: skip
-    environ = {**captured.environ, **added}
+    run_variable = {RUN_VARIABLE: f"{record.experiment}/{record.id}"}
+    environ = {**captured.environ, **run_variable, **seed_environment(captured.seeds, captured.environ)}
     base = earlier.commit if earlier else None
-    prepared = Prepared(record, plan, request, captured.command, environ, spool, snapshot, base, captured.inputs, site)
+    prepared = Prepared(
+        record, plan, request, captured.command, environ, spool, snapshot, base, captured.inputs, site, captured.secrets
+    )
     return _begin(prepared, place, strict=request.strict)
 
 
@@ -206,7 +211,7 @@ def capture_all(
     words = site.words(command) if site else command
     if command and check:
         find_command(words[0], environ, directory)
-    experiment = _experiment(request, settings, command)
+    experiment = experiment_of(request, settings, command)
     params = capture_params(
         command, requested=request.params, files=settings.params.files, top=top, template=template(request),
         filled=site.params if site else (),
@@ -217,7 +222,10 @@ def capture_all(
     environment, doubts = capture_environment(
         words, directory, environ, settings.environment, top, site.homes if site else ()
     )
-    return Captured(command, experiment, seeds, params, inputs.text, environment, tuple(doubts), environ, inputs)
+    secrets = given_secrets(command, params=params.secrets, environ=environ, message=request.message)
+    environment = secrets.mask(environment)
+    unsure = tuple(doubts)
+    return Captured(command, experiment, seeds, params, inputs.text, environment, unsure, environ, inputs, secrets)
 
 
 def surroundings(request: Request, place: Place, site: Site) -> tuple[bytes, bytes]:
@@ -240,7 +248,7 @@ def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, s
 def new_record(request: Request, place: Place, captured: Captured, run: RunId, now: datetime) -> Record:
     """The record of a run that starts now; its code is not in it yet."""
     params = captured.params
-    return Record(
+    record = Record(
         id=run,
         experiment=captured.experiment,
         status=Status.RUNNING,
@@ -255,6 +263,7 @@ def new_record(request: Request, place: Place, captured: Captured, run: RunId, n
         seeds=captured.seeds,
         stages_run=captured.inputs.stages_run,
     )
+    return captured.secrets.mask_record(record)
 
 
 def _worktree(place: Place) -> str:
@@ -262,14 +271,6 @@ def _worktree(place: Place) -> str:
     if top is None:
         raise UserError("this repository is bare: there is no working tree to record", IN_A_BARE_ONE)
     return top
-
-
-def _experiment(request: Request, settings: Settings, command: tuple[str, ...]) -> ExperimentName:
-    """The name given, or configured, or else that of the script."""
-    given = request.experiment or os.environ.get("GIT_REPLICATE_EXPERIMENT", "") or settings.experiment
-    if given:
-        return experiment_name(given)
-    return ExperimentName(clean_component(program_name(command)) or "default")
 
 
 def record_code(place: Place, scratch: str) -> Code:
@@ -374,6 +375,7 @@ def _store_start(prepared: Prepared, place: Place, *, strict: bool) -> tuple[Pre
 def _write_spool(prepared: Prepared, settings: Settings) -> Prepared:
     """Fill the spool; with that it is known where the command finds its params."""
     spool, request = prepared.spool, prepared.request
+    write_secrets(spool, prepared.secrets)
     spool.write(PLAN_FILE, dump_plan(prepared.plan))
     spool.write(RUN_FILE, records.dumps(prepared.record))
     if prepared.base is not None:

@@ -20,6 +20,7 @@ from git_replicate.capture import machine
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.secrets import mask_command
+from git_replicate.execution.hidden import given_secrets, secrets_in, write_secrets
 from git_replicate.execution.jobs import JobStart, find_run
 from git_replicate.execution.outcome import read_outcome
 from git_replicate.execution.plan import Request, load_plan
@@ -49,6 +50,7 @@ def make_rank_spool(start: JobStart, request: Request) -> Spool:
         "command": list(mask_command(request.command)), "started": datetime.now(UTC).isoformat(),
     }  # fmt: skip
     spool.write(RANK_FILE, json.dumps(facts).encode("utf-8", "surrogateescape"))
+    write_secrets(spool, given_secrets(request.command, environ=os.environ))
     spool.note_process("recorder", os.getpid())
     return spool
 
@@ -95,5 +97,5 @@ def _files(spool: Spool, facts: Mapping[str, Any]) -> dict[str, bytes]:
         table.update({"exit_code": outcome.exit_code} if outcome.signal is None else {"signal": outcome.signal})
     folder = f"ranks/{facts['rank']}"
     plan = load_plan(b'{"top": ""}')
-    log = OutputReader.of_all(spool, plan, most=most_unread(plan)).close().data
+    log = OutputReader.of_all(spool, plan, most=most_unread(plan)).close(secrets_in(spool)).data
     return {f"{folder}/rank.toml": tomli_w.dumps(table).encode("utf-8", "replace"), f"{folder}/output.log": log}

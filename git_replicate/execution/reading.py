@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from git_replicate.capture.log import Log, LogAssembler
 from git_replicate.capture.metrics import OutputMetrics
+from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.spool import STREAMS, Position, Spool
 
@@ -106,12 +107,12 @@ class OutputReader:
         self._log.skip(count)
         self.unread += count
 
-    def close(self) -> Log:
-        """The output has ended: its log. The metrics are complete then as well."""
+    def close(self, known: KnownSecrets = NOTHING_KNOWN) -> Log:
+        """The output has ended: its log, without the known secrets. The metrics are complete then as well."""
         for rest in self._rest.values():
             self._log.feed(rest)
         self.metrics.close()
-        return self._log.log()
+        return self._log.log(known)
 
     def _feed(self, stream: str, seconds: float | None, data: bytes) -> None:
         self.metrics.feed(data, time=seconds, stream=stream)

@@ -73,9 +73,9 @@ class Spool:
         return os.path.join(self.folder, name)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file so that it is seen whole or not at all."""
+        """Write a small file so that it is seen whole or not at all, and by nobody else."""
         temporary = self.path(f".{name}.{os.getpid()}")
-        with open(temporary, "wb") as file:
+        with open(temporary, "wb", opener=_private) as file:
             file.write(data)
         os.rename(temporary, self.path(name))
 
@@ -192,6 +192,10 @@ class Spool:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _punch(path: str, length: int) -> bool:

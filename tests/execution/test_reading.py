@@ -19,6 +19,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from git_replicate.core.known_secrets import NOTHING_KNOWN
 from git_replicate.execution.checkpoint import _new_output, _Stored
 from git_replicate.execution.plan import Plan
 from git_replicate.execution.reading import OutputReader, Shortener, released_until
@@ -146,7 +147,7 @@ def test_a_checkpoint_of_what_has_gone_from_the_spool_says_how_much(tmp_path: Pa
     reader.save(spool)
     spool.release(reader.position)
     known = _Stored(number=1, offsets={"stdout": len(b"".join(lines[:1_000]))})
-    log, offsets = _new_output(spool, plan(), known, released_until(spool))
+    log, offsets = _new_output(spool, plan(), known, released_until(spool), NOTHING_KNOWN)
     assert log == b"[git replicate: 136000 bytes of output were cut here]\n" + b"".join(lines[9_000:])
     assert offsets == {"stdout": 170_000, "stderr": 0}
 
