@@ -337,10 +337,10 @@ def _victims(child: int, victim: str, chance: random.Random) -> list[int]:
 def _check_swept(number: int, victim: str) -> None:
     """Every point has one run that has finished; those that were killed have ended as well."""
     found = [record for record in records().values() if record.experiment == f"round{number}"]
-    last = max(str(record.sweep["id"]) for record in found)
-    found = [record for record in found if record.sweep["id"] == last]
-    done = sorted(record.metrics["loss"] for record in found if record.status is Status.FINISHED)
-    assert done == list(range(1, 9)), f"round {number} ({victim}): {[(r.id, r.status, r.params) for r in found]}"
+    done = [(record.sweep["id"], record.metrics["loss"]) for record in found if record.status is Status.FINISHED]
+    shown = f"round {number} ({victim}): {[(r.id, r.status, r.params) for r in found]}"
+    assert {loss for _, loss in done} == set(range(1, 9)), shown
+    assert len(set(done)) == len(done), shown
     assert all(record.status.ended for record in found), f"round {number} ({victim})"
 
 

@@ -245,7 +245,7 @@ def remove_tree(folder: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         try:
             shutil.rmtree(folder)
-        except PermissionError:
+        except OSError:  # not writable, or somebody who ends only now still writes there
             os.chmod(folder, 0o700)
             for above, names, _ in os.walk(folder):
                 for name in names:
