@@ -24,9 +24,10 @@ from git_replicate.capture.program import find_program, layers, program_name
 from git_replicate.capture.values import flatten, typed
 from git_replicate.core.errors import UserError
 from git_replicate.core.record import Code, Record, Status
+from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings
 from git_replicate.core.sweep import Planned, Sweep
-from git_replicate.execution.changing import replace_param
+from git_replicate.execution.changing import program_of, replace_param
 from git_replicate.git.history import find_line, mentions
 from git_replicate.git.opening import find_layout
 from git_replicate.git.repository import Oid, Repository
@@ -107,7 +108,7 @@ def with_seed(sweep: Sweep, repo: Repository, code: Code, earlier: Record | None
 
 
 def _known_option(earlier: Record | None) -> tuple[str, ...]:
-    if earlier is None or earlier.params_source.get("seed") != "parsed":
+    if earlier is None or earlier.params_source.get("seed") != "parsed" or program_of(earlier, "seed"):
         return ()
     return ("seed={seed}",) if earlier.runtime.get("parser") == "hydra" else ("--seed", "{seed}")
 
@@ -148,6 +149,15 @@ def fault(sweep: Sweep, planned: Planned, record: Record, top: str = "") -> User
             f"git replicate show {record.id}",
         )
     return _undelivered(sweep, planned, record) or _own_seed(sweep, planned, record, top) or _unmeasured(sweep, record)
+
+
+def not_as_set(record: Record, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the params asked for that the run, as it is recorded, has not or has otherwise."""
+    values = {**flatten(record.params), **dict.fromkeys(record.params_null)}
+    return {
+        name: value for name, value in wanted.items()
+        if not (name in values and (values[name] == MASK or _is(values[name], value) or values[name] == [value]))
+    }  # fmt: skip
 
 
 def _unmeasured(sweep: Sweep, record: Record) -> UserError | None:

@@ -117,4 +117,4 @@ def part_environment(
 def with_report(record: Record, report: ProbeReport) -> tuple[Record, list[str]]:
     """The record with what the probe's processes noted, and warnings to say."""
     record = with_runtime(replace(record, seeds=with_seeding(record.seeds, report)), report)
-    return with_parsed(with_noted(record, report), read_parsed(report))
+    return with_parsed(with_noted(record, report), read_parsed(report, record.command))

@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from git_replicate.capture.values import flatten, nest, placeholder_text
 from git_replicate.core.errors import GitError, UserError
 from git_replicate.core.record import Code, Record, Seeds
 from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import Side, Verdict
 from git_replicate.execution.changing import set_params
+from git_replicate.execution.delivery import not_as_set
 from git_replicate.execution.isolation import Worktree, reuse, worktree
 from git_replicate.execution.missed import hint_at_missing, with_inputs
 from git_replicate.execution.plan import Request
@@ -159,11 +161,18 @@ def _once(original: Side, place: Place, held: Worktree, code: Code, changes: Cha
         command, seeds, delivered, changes.environment, different_data=changes.different_data, online=changes.online
     )
     ran = replay(original, place, held, code, setup)
+    unused = not_as_set(ran.record, changes.params)
+    for name, value in unused.items():
+        seen = flatten(ran.record.params).get(name)
+        why = "the program has no such param" if seen is None else f"the program has {name} = {placeholder_text(seen)}"
+        place.warn(f"--set {name}={placeholder_text(value)} has no effect: {why}")
     settings = inside(place, held, record.directory).settings
-    return _judged(original, ran.record, place, settings, changes)
+    return _judged(original, ran.record, place, settings, changes, unused)
 
 
-def _judged(original: Side, record: Record, place: Place, settings: Settings, changes: Changes) -> Rerun:
+def _judged(
+    original: Side, record: Record, place: Place, settings: Settings, changes: Changes, unused: Mapping[str, Any]
+) -> Rerun:
     """Compare, and store the verdict in the rerun's record."""
     repo = place.repository
     ref = next((run for run in list_runs(repo) if run.id == record.id), None)
@@ -171,6 +180,7 @@ def _judged(original: Side, record: Record, place: Place, settings: Settings, ch
         raise GitError("store the verdict", "the run is not in the repository", "git replicate recover")
     again = read_side(repo, ref.commit)
     verdict = judge_rerun(repo, original, again, settings, changes.given)
-    judged = replace(again.record, verdict=verdict.as_document())
+    missed = nest({**flatten(again.record.params_unused), **unused})
+    judged = replace(again.record, verdict=verdict.as_document(), params_unused=missed)
     finish(repo, judged, ref.commit, Parts())
     return Rerun(original.record, judged, verdict)

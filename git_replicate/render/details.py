@@ -49,7 +49,7 @@ def describe_run(
     runtime = {
         name: value
         for name, value in flat(document.get("runtime", {})).items()
-        if not name.startswith(("unseen_readers", "options", "flags"))
+        if not name.startswith(("unseen_readers", "options", "flags", "several"))
     }
     if runtime:
         lines += ["", style("runtime", "bold"), *_pairs({n: _listed(value) for n, value in runtime.items()}, style)]

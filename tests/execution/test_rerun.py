@@ -399,3 +399,13 @@ def test_params_that_placeholders_filled_are_those_of_the_rerun_too(repo: GitRep
     assert [record["params_source"] for record in found[:2]] == [{"x": "requested", "y": "requested"}] * 2
     assert (found[2]["params"], found[2]["command"][2:]) == ({"x": 5, "y": 7}, ["5", "out-7"])
     assert "reaches nothing" not in other.stderr
+
+
+def test_a_changed_param_that_the_program_does_not_take_up_is_said(repo: GitRepo) -> None:
+    parse = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\n"
+    repo.write("train.py", parse + "a = p.parse_args()\na.lr = 0.5\nagain = p.parse_args(['--lr', '0.5'])\n")
+    repo.commit()
+    start(repo, "--", sys.executable, "train.py", "--lr", "0.2")
+    done = replicate("rerun", "latest", "--set", "lr=0.4", cwd=repo.top)
+    assert "--set lr=0.4 has no effect: the program has lr = 0.5" in done.stderr
+    assert records(repo)[1]["params_unused"] == {"lr": 0.4}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +14,12 @@ import pytest
 
 from git_replicate.capture.params import capture_params
 from git_replicate.capture.parsed_params import read_parsed, with_parsed
+from git_replicate.capture.probe_report import read_report
+from git_replicate.core.errors import UserError
 from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.record import Record, Status
 from git_replicate.execution.changing import set_params
-from tests.probe.running import Observed, observe
+from tests.probe.running import Observed, observe, probed
 
 PARSER = """
 import argparse
@@ -121,8 +126,9 @@ def test_a_refused_command_line_is_refused_as_ever(tmp_path: Path) -> None:
 def record_of(*command: str, requested: dict[str, Any] | None = None, template: tuple[str, ...] = ()) -> Record:
     found = capture_params(command, requested=requested or {}, template=template)
     record = Record(
-        RunId("20240102-030405-00000000"), ExperimentName("e"), Status.RUNNING, started=datetime(2024, 1, 2, tzinfo=UTC)
-    )
+        RunId("20240102-030405-00000000"), ExperimentName("e"), Status.RUNNING, command=command,
+        started=datetime(2024, 1, 2, tzinfo=UTC),
+    )  # fmt: skip
     return replace(
         record, params=found.values, params_given=found.given, params_null=found.null, params_unused=found.unused,
         params_source=found.source,
@@ -141,6 +147,104 @@ def test_guesses_go_where_a_parser_was_seen(tmp_path: Path) -> None:
     assert record.params_given == ("amp", "batch_size")
     assert set(record.params_source.values()) == {"parsed"}
     assert (record.runtime["parser"], warnings) == ("argparse", [])
+
+
+def of_a_script(folder: Path, script: str, *arguments: str) -> tuple[Record, list[str]]:
+    """The record of `./w.sh`, which starts Python programs `a.py` and `b.py` that parse alike."""
+    for name in ("a.py", "b.py"):
+        (folder / name).write_text(PARSER + "parser.parse_args()\n")
+    (folder / "w.sh").write_text(script.replace("python", sys.executable))
+    done = subprocess.run(["sh", "w.sh", *arguments], cwd=folder, env=probed(folder), capture_output=True, check=True)
+    assert done.stderr == b""
+    record = record_of("./w.sh", *arguments)
+    return with_parsed(record, read_parsed(read_report(str(folder / "notes")), record.command))
+
+
+def test_what_a_script_was_given_stays_beside_what_its_program_parsed(tmp_path: Path) -> None:
+    record, warnings = of_a_script(tmp_path, 'echo "$2" | python a.py --lr 0.5', "--noise", "0.3")
+    assert record.params == {"noise": 0.3, "lr": 0.5, "batch_size": 32, "amp": False}
+    assert (record.params_source["noise"], record.params_source["lr"]) == ("command", "parsed")
+    assert record.params_given == ("lr", "noise")
+    assert (record.runtime["parsers"], warnings) == ({"a": "argparse"}, [])
+    assert not {"parser", "options", "flags"} & {*record.runtime}
+    assert set_params(record, {"noise": 0.5})[0] == ("./w.sh", "--noise", "0.5")
+    with pytest.raises(UserError, match="--set lr: a takes it"):
+        set_params(record, {"lr": 1})
+
+
+def test_a_script_and_its_program_may_have_a_param_of_the_same_name(tmp_path: Path) -> None:
+    record, _ = of_a_script(tmp_path, "python a.py --lr 0.5", "--lr", "0.3", "--amp")
+    assert record.params == {"lr": 0.3, "a": {"lr": 0.5, "amp": False}, "amp": True, "batch_size": 32}
+
+
+def test_a_script_that_hands_all_on_leaves_no_guesses(tmp_path: Path) -> None:
+    record, _ = of_a_script(tmp_path, 'python a.py "$@"', "--batch", "64", "--amp")
+    assert record.params == {"lr": 0.1, "batch_size": 64, "amp": True}
+    assert record.runtime["parser"] == "argparse"
+    assert set_params(record, {"lr": 1})[0] == ("./w.sh", "--batch", "64", "--amp", "--lr=1")
+
+
+def test_several_programs_of_a_run_have_a_table_each(tmp_path: Path) -> None:
+    record, _ = of_a_script(tmp_path, "python a.py --lr 0.2 --batch 8; python b.py --lr 0.5")
+    assert record.params == {
+        "a": {"lr": 0.2, "batch_size": 8, "amp": False}, "b": {"lr": 0.5, "batch_size": 32, "amp": False}
+    }  # fmt: skip
+    assert record.params_given == ("a.batch_size", "a.lr", "b.lr")
+    with pytest.raises(UserError, match=r"--set b\.lr: b takes it"):
+        set_params(record, {"b.lr": 1})
+
+
+def test_the_commands_own_program_has_plain_names_beside_the_tables_of_others(tmp_path: Path) -> None:
+    record, _ = of_a_script(tmp_path, 'python b.py --lr 0.5; python a.py "$@"', "--lr", "0.2")
+    assert record.params == {
+        "lr": 0.2, "batch_size": 32, "amp": False, "b": {"lr": 0.5, "batch_size": 32, "amp": False}
+    }  # fmt: skip
+    assert (record.runtime["parser"], record.runtime["parsers"]) == ("argparse", {"b": "argparse"})
+    assert set_params(record, {"lr": 1})[0] == ("./w.sh", "--lr", "1")
+
+
+def test_one_program_several_times_has_lists_of_what_differs(tmp_path: Path) -> None:
+    record, warnings = of_a_script(tmp_path, "for lr in 0.2 0.5; do python a.py --lr $lr; done")
+    assert (record.params, warnings) == ({"lr": [0.2, 0.5], "batch_size": 32, "amp": False}, [])
+
+
+def test_options_of_several_values_are_set_as_words(tmp_path: Path) -> None:
+    code = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("files", nargs="*")
+parser.add_argument("--dims", type=int, nargs=2, default=(1, 2))
+parser.add_argument("--tags", nargs="+")
+parser.add_argument("--tag", action="append")
+parser.add_argument("-v", "--verbose", action="count", default=0)
+parser.add_argument("--json")
+parser.add_argument("--amp", action="store_true")
+parser.parse_args()
+"""
+    words = ("python", "main.py", "x", "y", "--tags", "a", "b", "--tag", "p", "--tag=q", "-vv", "--json", "[1]")
+    report = observe(tmp_path, code, *words[2:]).report
+    record, _ = with_parsed(record_of(*words), read_parsed(report, words))
+
+    def changed(**changes: Any) -> str:
+        return shlex.join(set_params(record, changes)[0][2:])
+
+    assert changed(dims=[5, 6]) == "x y --tags a b --tag p --tag=q -vv --json '[1]' --dims 5 6"
+    assert changed(tags=["c", "d e", 3]) == "x y --tags c 'd e' 3 --tag p --tag=q -vv --json '[1]'"
+    assert changed(tag=["r"], verbose=1) == "x y --tags a b --tag r --json '[1]' --verbose"
+    assert changed(files=["z"], verbose=0) == "z --tags a b --tag p --tag=q --json '[1]'"
+    assert changed(json=["a", 1]).endswith("""-vv --json '["a", 1]'""")
+    with pytest.raises(UserError, match="--set verbose: --verbose is counted"):
+        changed(verbose="much")
+    with pytest.raises(UserError, match="--set amp: --amp takes no value"):
+        changed(amp=1)
+
+
+def test_guessed_lists_are_set_as_they_were_given() -> None:
+    words = ("./sim", "--layers", "64", "64", "--tag", "a", "--tag", "b", "--opt", "[1, 2]")
+    record = record_of(*words)
+    assert record.params == {"layers": [64, 64], "tag": ["a", "b"], "opt": [1, 2]}
+    changed, _ = set_params(record, {"layers": [1, 2, 3], "tag": ["c"], "opt": [3]})
+    assert changed == ("./sim", "--layers", "1", "2", "3", "--tag", "c", "--opt", "[3]")
 
 
 def test_a_request_that_the_program_parsed_otherwise_is_unused(tmp_path: Path) -> None:
@@ -208,7 +312,9 @@ def test_an_option_left_out_leaves_the_value_that_a_file_or_a_call_gave(tmp_path
     assert (record.params["opt"], record.params_source["opt.beta"]) == ({"beta": 0.9}, "api")
     assert (record.params["lr"], record.params_source["lr"]) == (0.1, "parsed")
     assert (record.params_null, warnings) == (("name",), [])
-    given, _ = with_parsed(before, read_parsed(observe(tmp_path, code, "--wd", "0.2").report))
+    again = tmp_path / "again"
+    again.mkdir()
+    given, _ = with_parsed(before, read_parsed(observe(again, code, "--wd", "0.2").report))
     assert (given.params["wd"], given.params_source["wd"]) == (0.2, "parsed")
 
 

@@ -55,14 +55,18 @@ def _report(params: Params, parser: Any, args: Any, namespace: Any, given: set[s
     kept = {name: value for name, value in values.items() if name in given or not _is_code(value)}
     options: dict[str, str] = {}
     flags: dict[str, list[str]] = {}
-    _spellings(parser, values, options, flags)
+    several: dict[str, str] = {}
+    _spellings(parser, values, options, flags, several)
     options = {name: option for name, option in options.items() if name in kept}
     flags = {name: both for name, both in flags.items() if name in kept}
-    params.seen("argparse", kept, given & set(kept), options=options, flags=flags)
+    several = {name: how for name, how in several.items() if name in kept}
+    params.seen("argparse", kept, given & set(kept), options=options, flags=flags, several=several)
 
 
-def _spellings(parser: Any, values: dict[str, Any], options: dict[str, str], flags: dict[str, list[str]]) -> None:
-    """How a param is given: by an option, none ("") where it is by its position, and flags on and off.
+def _spellings(
+    parser: Any, values: dict[str, Any], options: dict[str, str], flags: dict[str, list[str]], several: dict[str, str]
+) -> None:
+    """How a param is given: by an option, none ("") where it is by its position, flags on and off, several values.
 
     Options spelled as anybody would guess (`--batch-size` for `batch_size`) are left out.
     """
@@ -70,9 +74,11 @@ def _spellings(parser: Any, values: dict[str, Any], options: dict[str, str], fla
         strings = sorted((word for word in action.option_strings if word.startswith("--")), key=len)
         strings = strings or list(action.option_strings)
         name = action.dest
+        if how := _how_several(action):
+            several[name] = how
         choices = action.choices
         if isinstance(choices, dict) and hasattr(choices.get(values.get(name)), "_actions"):
-            _spellings(choices[values[name]], values, options, flags)  # the subparser that was chosen
+            _spellings(choices[values[name]], values, options, flags, several)  # the subparser that was chosen
         if action.option_strings and action.nargs == 0:
             no = [word for word in strings if word.startswith("--no-")] if len(strings) > 1 else []
             yes = [word for word in strings if word not in no]
@@ -80,10 +86,22 @@ def _spellings(parser: Any, values: dict[str, Any], options: dict[str, str], fla
                 yes, no = [], strings
             known = flags.setdefault(name, ["", ""])
             flags[name] = [(yes or known[:1])[-1], (no or known[1:])[-1]]
+            if how == "count" and action.option_strings[0] not in strings:
+                options[name] = action.option_strings[0]  # -v, of which -vv is two
         elif not action.option_strings:
             options[name] = ""
         elif f"--{name.replace('_', '-')}" not in strings:
             options[name] = strings[-1]
+
+
+def _how_several(action: Any) -> str:
+    """How an action takes several values: "words", "repeat", "count"; "" for one that takes one, or none."""
+    kind = type(action).__name__
+    if action.nargs == 0:
+        return "count" if kind == "_CountAction" else ""
+    if kind in ("_AppendAction", "_ExtendAction"):
+        return "repeat" if action.nargs is None or kind == "_ExtendAction" else ""
+    return "words" if isinstance(action.nargs, int) or action.nargs in ("+", "*") else ""
 
 
 def _is_code(value: Any) -> bool:

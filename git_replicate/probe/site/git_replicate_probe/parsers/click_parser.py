@@ -33,12 +33,16 @@ def _report(params: Params, ctx: Any) -> None:
     given = [name for name in ctx.params if getattr(source(name), "name", "") in _GIVEN]
     options: dict[str, str] = {}
     flags: dict[str, list[str]] = {}
+    several: dict[str, str] = {}
     for param in ctx.command.params:
         strings = [word for word in param.opts if word.startswith("-")]
+        counts = getattr(param, "count", False)
+        if counts or param.nargs != 1 or getattr(param, "multiple", False):
+            several[param.name] = "count" if counts else "words" if param.nargs != 1 else "repeat"
         if not strings:
             options[param.name] = ""
-        elif getattr(param, "is_flag", False):
+        elif counts or getattr(param, "is_flag", False):
             flags[param.name] = [strings[-1], ([*getattr(param, "secondary_opts", ()), ""])[0]]
         elif f"--{param.name.replace('_', '-')}" not in strings:
             options[param.name] = strings[-1]
-    params.seen("click", dict(ctx.params), given, options=options, flags=flags)
+    params.seen("click", dict(ctx.params), given, options=options, flags=flags, several=several)

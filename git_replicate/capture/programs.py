@@ -1,0 +1,56 @@
+"""Which of the programs seen in a run are one and the same, and what each of them is called beside the others.
+
+A program is known by the words that started it alone: `python train.py`, `python ./train.py` and `python -m train` are
+one. What each of them parsed is not looked at here.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+
+from git_replicate.capture.program import Program, may_start_anything
+
+
+def is_same_program(one: Program, two: Program) -> bool:
+    """Whether two commands come down to the same script or module, named from the same folder or from another."""
+    first, second = _place(one), _place(two)
+    if not first or not second:
+        return one.name == two.name
+    shorter = min(len(first), len(second))
+    return first[-shorter:] == second[-shorter:]
+
+
+def is_handed_on(program: Program, words: Sequence[str]) -> bool:
+    """Whether all of a program's arguments stand, in their order, among the words that started another one."""
+    arguments = list(program.arguments)
+    starts = range(len(words) - len(arguments) + 1) if arguments else ()
+    return any(list(words[start : start + len(arguments)]) == arguments for start in starts)
+
+
+def table_names(programs: Sequence[Program]) -> list[str]:
+    """A name for each program, its own with as many of the folders above it as tell it from the others."""
+    names = []
+    for program in programs:
+        place = _place(program) or (program.name,)
+        others = [_place(other) for other in programs if other is not program]
+        depth = 1
+        while depth < len(place) and any(other[-depth:] == place[-depth:] for other in others):
+            depth += 1
+        names.append(re.sub(r"\W+", "_", "_".join(place[-depth:])) or "python")
+    return [name if names.count(name) == 1 else f"{name}_{n}" for n, name in enumerate(names, 1)]
+
+
+def _place(program: Program) -> tuple[str, ...]:
+    """The folders and the name of a script or module; () for code that has none."""
+    if may_start_anything(program.word):  # a build tool, whose target has its name from nothing that is run
+        return (program.word,)
+    parts = [part for part in program.word.split(".") if part != "__main__"]
+    if "/" not in program.word and len(parts) > 1 and parts[-1] == program.name:  # a module
+        return tuple(parts)
+    folders = posixpath.dirname(posixpath.normpath(program.word)) if program.word else ""
+    above = tuple(part for part in folders.split("/") if part not in ("", "."))
+    while above[:1] == ("..",):
+        above = above[1:]
+    return (*above, program.name) if program.word else ()
