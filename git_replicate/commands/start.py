@@ -108,7 +108,7 @@ def _place(context: Context, *, quiet: bool) -> Place:
 
     console = context.console
     say = (lambda line: None) if quiet else console.say
-    return Place(context.repository, context.config, context.settings, say, console.warn)
+    return Place(context.repository, context.config, context.settings, say, console.warn, speaks=not quiet)
 
 
 def _job(request: Request, context: Context) -> JobStart | None:

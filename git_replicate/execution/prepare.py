@@ -57,6 +57,7 @@ from git_replicate.git.config import GitConfig
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import annotate
 from git_replicate.store.code import SnapshotGoneError
+from git_replicate.store.offers import describe, unsaid
 from git_replicate.store.snapshot import Snapshot, take_snapshot
 from git_replicate.store.store import Parts, begin, finish
 
@@ -73,6 +74,7 @@ class Place:
     settings: Settings
     say: Callable[[str], None]
     warn: Callable[[str], None]
+    speaks: bool = True  # whether what is said is heard
 
 
 @frozen
@@ -298,7 +300,7 @@ def _snapshot(
         head, branch = place.repository.head()
         name = (branch or "").removeprefix("refs/heads/")
         return None, Code(base=head or "", branch=name, missing=str(error))
-    for line in snapshot.notices:
+    for line in describe(unsaid(place.repository.layout, snapshot.offers)) if place.speaks else ():
         place.say(line)
     for line in snapshot.warnings:
         place.warn(line)

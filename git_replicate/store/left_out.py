@@ -1,7 +1,7 @@
 """What a snapshot leaves out: which untracked files, and why. Decided from names, sizes and first bytes alone.
 
-Tracked files are never judged. What is left out is not stored in git, but named in the record and in a warning that
-offers the line for `.gitignore`. Folders that are left out as a whole are one entry, its path ending in a slash; a
+Tracked files are never judged. What is left out is not stored in git, but named in the record; what a person is told
+of it is made in `offers`. Folders that are left out as a whole are one entry, its path ending in a slash; a
 folder that is too big is the deepest one, so that `project/data/` goes and the code beside it stays.
 """
 
@@ -37,12 +37,6 @@ _BUNDLE: Final = lazy(rb"# v\d+ git bundle\n")
 _HEAD_BYTES: Final = 1_000_000  # of a file, searched for secrets
 _HASH_SECONDS: Final = 5.0
 _HASH_BYTES: Final = 2_000_000_000
-_SHOWN: Final = 5
-_WORDS: Final[Mapping[str, str]] = {
-    "written-by-run": "written by an earlier run",
-    "excluded": "excluded by configuration",
-    "bundle": "a bundle of git objects",
-}
 
 
 @frozen
@@ -75,7 +69,7 @@ class Covers:
         self._paths = frozenset(paths)
 
     def __contains__(self, path: bytes) -> bool:
-        return path in self._paths or any(folder + b"/" in self._paths for folder in _ancestors(path))
+        return path in self._paths or any(folder + b"/" in self._paths for folder in ancestors(path))
 
 
 @dataclass(slots=True)
@@ -128,7 +122,7 @@ def judge(
     return Judgement((*sizes, *links), tuple(entries[path] for path in sorted(entries)))
 
 
-def _ancestors(path: bytes) -> Iterable[bytes]:
+def ancestors(path: bytes) -> Iterable[bytes]:
     """The folders above a path, the deepest first, without the top."""
     while b"/" in path:
         path = path.rpartition(b"/")[0]
@@ -170,7 +164,7 @@ def _is_of_environment(top: bytes, path: bytes) -> bool:
 def _named_folder(path: bytes, environments: frozenset[bytes]) -> tuple[bytes, str] | None:
     """The outermost folder above this path that is left out by what it is, and the reason."""
     found = None
-    for folder in _ancestors(path):
+    for folder in ancestors(path):
         reason = _FOLDERS.get(folder.rpartition(b"/")[2])
         if folder + b"/" in environments:
             reason = "environment"
@@ -212,7 +206,7 @@ def _leave_out_folders(sizes: dict[bytes, int], settings: SnapshotSettings, entr
         pile.size += size
         pile.paths.append(path)
     for folder in list(piles):
-        for above in _ancestors(folder):
+        for above in ancestors(folder):
             piles.setdefault(above, _Pile())
     for folder in sorted(filter(None, piles), key=lambda name: name.count(b"/"), reverse=True):
         pile = piles[folder]
@@ -274,22 +268,6 @@ def _glob(pattern: bytes) -> bytes:
             out += re.escape(token[1:])
         position = match.end()
     return out + re.escape(pattern[position:])
-
-
-def describe(left_out: Sequence[LeftOut]) -> tuple[str, ...]:
-    """A line for a person, if any: what is left out and why, and the lines for `.gitignore` that make it official."""
-    if not left_out:
-        return ()
-    named = [f"{entry.path} ({_why(entry)})" for entry in left_out[:_SHOWN]]
-    more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-    line = f"left out of the snapshot: {', '.join(named)}{more}"
-    offers = [ignore_line(unquote_path(entry.path)) for entry in left_out[:_SHOWN] if entry.reason != "excluded"]
-    return (f"{line}; for good, in .gitignore: {', '.join(offers)}" if offers else line,)
-
-
-def _why(entry: LeftOut) -> str:
-    size = f", {entry.size / 1e6:.0f} MB" if entry.size >= 1_000_000 else ""
-    return _WORDS.get(entry.reason, entry.reason) + size
 
 
 def ignore_line(path: bytes) -> str:

@@ -32,7 +32,8 @@ from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Commit, Layout, Oid, RefUpdate, Repository, Signature
 from git_replicate.git.scan import Changes, Stored, copy_index, list_again, list_changes, store
 from git_replicate.git.trees import without
-from git_replicate.store.left_out import Covers, Judgement, Stamp, describe, hash_large, judge
+from git_replicate.store.left_out import Covers, Judgement, Stamp, hash_large, judge
+from git_replicate.store.offers import Offer, make_offers
 from git_replicate.store.written import read_written, remember, stamp_time
 
 # These make the commit's id: changing any of them makes the same code another snapshot.
@@ -62,8 +63,8 @@ class Snapshot:
     left_out: tuple[LeftOut, ...] = ()
     filter_failed: tuple[str, ...] = ()
     submodules: tuple[Submodule, ...] = ()
-    notices: tuple[str, ...] = ()
-    """What is left out, in words."""
+    offers: tuple[Offer, ...] = ()
+    """What is left out, as lines for `.gitignore`."""
     warnings: tuple[str, ...] = ()
     """Lines for a person, of what is not as it should be."""
 
@@ -84,7 +85,7 @@ class _Nested:
 
     submodules: tuple[Submodule, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
-    notices: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
     warnings: tuple[str, ...] = ()
     scratches: Mapping[str, str] = field(default_factory=dict)
     commits: tuple[bytes, ...] = ()
@@ -142,7 +143,7 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile:
         left_out=(*left_out, *refused, *nested.left_out),
         filter_failed=tuple(quote_path(path) for path in stored.raw),
         submodules=nested.submodules,
-        notices=(*describe(left_out), *nested.notices),
+        offers=(*make_offers(repo, stored.tree, left_out), *nested.offers),
         warnings=(*_warnings(changes, stored), *nested.warnings),
     )
 
@@ -224,7 +225,7 @@ def _snapshot_nested(
     top = _top(repo.layout)
     submodules: list[Submodule] = []
     left_out: list[LeftOut] = []
-    notices: list[str] = []
+    offers: list[Offer] = []
     warnings: list[str] = []
     scratches: dict[str, str] = {}
     commits: list[bytes] = []
@@ -253,9 +254,9 @@ def _snapshot_nested(
             submodules.append(Submodule(name, snapshot.base or "", snapshot.commit if kept else "", snapshot.dirty))
         submodules += [replace(sub, path=_joined(path, sub.path)) for sub in snapshot.submodules]
         left_out += [replace(entry, path=_joined(path, entry.path)) for entry in snapshot.left_out]
-        notices += [f"{name}: {line}" for line in snapshot.notices]
+        offers += [replace(o, within=_joined(path, o.within) if o.within else name) for o in snapshot.offers]
         warnings += [f"{name}: {line}" for line in snapshot.warnings]
-    return _Nested(tuple(submodules), tuple(left_out), tuple(notices), tuple(warnings), scratches, tuple(commits))
+    return _Nested(tuple(submodules), tuple(left_out), tuple(offers), tuple(warnings), scratches, tuple(commits))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from git_replicate.core.record import LeftOut
 from git_replicate.core.settings import SnapshotSettings
-from git_replicate.store.left_out import describe, exclusion, hash_large, ignore_line, judge
+from git_replicate.store.left_out import exclusion, hash_large, ignore_line, judge
 from tests.support import GitRepo
 
 
@@ -63,16 +63,6 @@ def test_a_bundle_is_no_code_whoever_wrote_it_and_wherever_it_lies(repo: GitRepo
         ("backup", "bundle"),
         ("runs.bundle", "bundle"),
     ]
-    assert describe(judged.left_out)[0].startswith("left out of the snapshot: backup (a bundle of git objects")
-
-
-def test_many_entries_are_cut_in_the_warning() -> None:
-    lines = describe([LeftOut(f"f{number}", "large", 60_000_000) for number in range(12)])
-    assert lines == (
-        "left out of the snapshot: f0 (large, 60 MB), f1 (large, 60 MB), f2 (large, 60 MB), f3 (large, 60 MB), "
-        "f4 (large, 60 MB) and 7 more; for good, in .gitignore: /f0, /f1, /f2, /f3, /f4",
-    )
-    assert describe([]) == ()
 
 
 def test_hashes_come_from_the_cache_until_the_file_changes(tmp_path: Path) -> None:
