@@ -33,7 +33,7 @@ export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# Without the tests marked `slow`: a twentieth of them, and half of the time.
+# Without the tests marked `slow`: one in fourteen, and half of the time.
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
