@@ -18,10 +18,9 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import IO
+from typing import IO, NamedTuple
 
 from git_replicate.core.errors import GitError, RefLockedError, RefMovedError
-from git_replicate.core.frozen import frozen
 from git_replicate.core.patterns import lazy
 from git_replicate.git.backoff import wait
 from git_replicate.git.command import Git
@@ -317,8 +316,7 @@ def _instruction(update: RefUpdate, zero: str) -> str:
     return f"update {update.name}\0{update.new}\0{update.old or zero}\0"
 
 
-@frozen
-class _Object:
+class _Object(NamedTuple):
     oid: Oid
     kind: str
     content: bytes
@@ -333,8 +331,7 @@ def _next_object(stream: IO[bytes]) -> _Object | None:
     if len(words) < 3 or words[-1] in (b"missing", b"ambiguous") or not words[-1].isdigit():
         return None
     size = int(words[-1])
-    content = stream.read(size)
-    if len(content) != size:
+    content = stream.read(size + 1)  # and the end of its line
+    if len(content) <= size:
         raise EOFError
-    stream.read(1)
-    return _Object(Oid(words[0].decode()), words[-2].decode(), content)
+    return _Object(Oid(words[0].decode()), words[-2].decode(), content[:-1])

@@ -32,6 +32,7 @@ _NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:in
 _LARGEST = 2**63
 _NUMBERS = frozenset([int, float])
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 class Columns:
@@ -56,13 +57,12 @@ class Columns:
             if (kind_of is float and value == value) or (kind_of is int and -_LARGEST <= value < _LARGEST):
                 cell, kind = value, NUMBER
             elif kind_of is str:
-                cell, kind = value, _kind_of_text(value)
+                cell, kind = value, kind_of_text(value)
             else:
-                cell, kind = _cell(value, table)
+                cell, kind = cell_of(value, table)
             place = places.get(name) or self._new(table, name)
             if kind & ~kinds[name]:
-                kinds[name] |= kind
-                self._db.execute("UPDATE names SET kinds = ? WHERE tab = ? AND name = ?", (kinds[name], table, name))
+                self.note(table, name, kind)
             if place[0] == "c":
                 cells[place] = cell
             else:
@@ -80,10 +80,10 @@ class Columns:
         found: dict[str, Any] = {}
         for name, value in last.items() if isinstance(last, dict) else ():
             if name not in values and type(value) in _NUMBERS:
-                found[self.places["best"].get(name) or self._new("best", name)] = [value, None, value, None]
+                found[self.place("best", name)] = [value, None, value, None]
         for name, best in values.items():
             if isinstance(best, dict):
-                place = self.places["best"].get(name) or self._new("best", name)
+                place = self.place("best", name)
                 numbers = [*map(best.get, BEST)]
                 plain = _NUMBERS.issuperset(map(type, numbers))
                 found[place] = numbers if plain else [n if type(n) in _NUMBERS else None for n in numbers]
@@ -94,6 +94,17 @@ class Columns:
         for name in names if isinstance(names, list) else ():
             if isinstance(name, str) and name not in self.places["params"]:
                 self._new("params", name)
+
+    def place(self, table: str, name: str) -> str:
+        """The column of a name, a new one if it has none."""
+        return self.places[table].get(name) or self._new(table, name)
+
+    def note(self, table: str, name: str, kind: int) -> None:
+        """Remember that a column holds a kind of value."""
+        kinds = self.kinds[table]
+        if kind & ~kinds[name]:
+            kinds[name] |= kind
+            self._db.execute("UPDATE names SET kinds = ? WHERE tab = ? AND name = ?", (kinds[name], table, name))
 
     def _new(self, table: str, name: str) -> str:
         places = self.places[table]
@@ -167,7 +178,7 @@ def number_of(value: Any) -> Any:
     return None if isinstance(found, str | bytes) else found
 
 
-def _cell(value: Any, table: str) -> tuple[Any, int]:
+def cell_of(value: Any, table: str) -> tuple[Any, int]:
     """A value as SQLite keeps it, and its kind."""
     if isinstance(value, bool):
         return (int(value), NUMBER) if table == "metrics" else (b"true" if value else b"false", BOOLEAN)
@@ -176,16 +187,17 @@ def _cell(value: Any, table: str) -> tuple[Any, int]:
     if isinstance(value, float):
         return (b"nan", NAN) if math.isnan(value) else (value, NUMBER)
     if isinstance(value, str):
-        return value, _kind_of_text(value)
+        return value, kind_of_text(value)
     if isinstance(value, datetime):
         return timestamp(value), TEXT
     if isinstance(value, date | time):
         return value.isoformat(), TEXT
-    return json.dumps(value, ensure_ascii=False, default=str).encode(errors="replace"), OTHER
+    return _encode(value).encode(errors="replace"), OTHER
 
 
 @lru_cache(4_096)
-def _kind_of_text(value: str) -> int:
+def kind_of_text(value: str) -> int:
+    """The kinds that a text is of."""
     return TEXT | DIGITS if _NUMBER.fullmatch(value) else TEXT
 
 
@@ -198,12 +210,13 @@ def _json(value: Mapping[str, Any]) -> str:
     text = _ENCODER.encode(value)
     if "Infinity" not in text and "NaN" not in text:
         return text
-    return "{" + ",".join(f'"{key}":{_json_item(item)}' for key, item in value.items()) + "}"
+    return "{" + ",".join(f'"{key}":{json_item(item)}' for key, item in value.items()) + "}"
 
 
-def _json_item(value: Any) -> str:
+def json_item(value: Any) -> str:
+    """A number, text, or list of them as JSON that SQLite reads."""
     if isinstance(value, list):
-        return f"[{','.join(map(_json_item, value))}]"
+        return f"[{','.join(map(json_item, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
         return "null" if math.isnan(value) else "9e999" if value > 0 else "-9e999"
     return json.dumps(value)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from git_replicate.core.names import ANNOTATIONS_REF, RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import Annotations, fold
 from git_replicate.store.index_columns import TABLES, Columns
-from git_replicate.store.index_schema import FILES, FOLDED, STORED, attribute_values, transaction, unwatched
+from git_replicate.store.index_schema import ATTRIBUTES, FILES, FOLDED, STORED, attribute_values, transaction, unwatched
+from git_replicate.store.index_shapes import Cells, Shapes
 from git_replicate.store.index_stamp import still_holds, take_stamp
-from git_replicate.store.index_text import NO_RECORD, UNREADABLE, read_document
+from git_replicate.store.index_text import NO_RECORD, UNREADABLE, read_document, read_head
 from git_replicate.store.note_tree import list_notes
 
-SKIPPED = frozenset(["metrics_source", "params_source", "params_unused", "runtime", "trackers", "outputs"])
-"""Tables of the record that the index has no use for."""
+_identity = itemgetter([*ATTRIBUTES].index("experiment"), [*ATTRIBUTES].index("id"))
 _FLUSH_BATCHES = 200
 _FLUSH_ROWS = 2_000
 
@@ -56,6 +57,7 @@ class _Filler:
         self._db = db
         self._repo = repo
         self._columns = Columns(db)
+        self._shapes = Shapes(self._columns)
         self._batches: Batches = {}
 
     def fill(self, refs: Mapping[str, Oid], tip: str) -> None:
@@ -75,19 +77,29 @@ class _Filler:
 
     def _add(self, fresh: Sequence[tuple[str, Oid]], first: int) -> None:
         for row, (ref, oid, text, files) in enumerate(self._read(fresh), first):
-            document = read_document(text, skip=SKIPPED)
-            self._queue("runs", row, STORED, _run_values(document, ref, oid, files))
-            for table in TABLES:
-                cells = self._columns.encode(table, document.get(table))
-                if table == "metrics":
-                    best = self._columns.encode_best(document.get("metrics_best"), document.get(table))
-                    if best:
-                        cells["best"] = best
-                self._queue(table, row, tuple(cells), list(cells.values()))
-            self._columns.note_nulls(document.get("params_null"))
+            cells = self._shapes.read(text)
+            beside = [files.get(name) for name in FILES.values()]
+            if cells and _is_of(cells, ref):
+                self._queue("runs", row, STORED, (ref, oid, *cells.attributes, *beside, None))
+                for table, (columns, values) in zip(TABLES, cells[1:], strict=True):
+                    self._queue(table, row, columns, values)
+            else:
+                self._add_any(row, ref, oid, read_document(text), beside)
             if len(self._batches) > _FLUSH_BATCHES or row % _FLUSH_ROWS == 0:
                 self._flush()
         self._flush()
+
+    def _add_any(self, row: int, ref: str, oid: Oid, document: Mapping[str, Any], beside: Sequence[str | None]) -> None:
+        """A record whose text is not of a known shape."""
+        self._queue("runs", row, STORED, _run_values(document, ref, oid, beside))
+        for table in TABLES:
+            cells = self._columns.encode(table, document.get(table))
+            if table == "metrics":
+                best = self._columns.encode_best(document.get("metrics_best"), document.get(table))
+                if best:
+                    cells["best"] = best
+            self._queue(table, row, tuple(cells), list(cells.values()))
+        self._columns.note_nulls(document.get("params_null"))
 
     def _read(self, fresh: Sequence[tuple[str, Oid]]) -> Iterator[tuple[str, Oid, bytes | None, Mapping[bytes, str]]]:
         """Each run with its record's text and the ids of the files beside it, in one stream."""
@@ -153,7 +165,7 @@ class _Filler:
         texts = self._repo.read_many([f"{start}:{RESERVED_FOLDER}/run.toml" for start in starts])
         named = set()
         for start, text in zip(starts, texts, strict=True):
-            document = read_document(text, skip=SKIPPED)
+            document = read_head(text)
             experiment, run = document.get("experiment"), document.get("id")
             if isinstance(experiment, str) and isinstance(run, str):
                 self._db.execute("UPDATE said SET experiment = ?, id = ? WHERE start = ?", (experiment, run, start))
@@ -161,7 +173,13 @@ class _Filler:
         return named
 
 
-def _run_values(document: Mapping[str, Any], ref: str, oid: Oid, files: Mapping[bytes, str]) -> list[Any]:
+def _is_of(cells: Cells, ref: str) -> bool:
+    """Whether a record is of the run that it is found at."""
+    experiment, run = _identity(cells.attributes)
+    return f"{RUNS_PREFIX}{experiment}/{run}" == ref and "/" not in run
+
+
+def _run_values(document: Mapping[str, Any], ref: str, oid: Oid, beside: Sequence[str | None]) -> list[Any]:
     parsed = parse_run_ref(ref)
     unreadable = document.get(UNREADABLE)
     if parsed and not unreadable and (document.get("experiment"), document.get("id")) != parsed:
@@ -170,7 +188,7 @@ def _run_values(document: Mapping[str, Any], ref: str, oid: Oid, files: Mapping[
         document = {"experiment": parsed[0], "id": parsed[1], "status": ""}
     elif not isinstance(document.get("status"), str):
         unreadable = "no status"
-    return [ref, oid, *attribute_values(document), *(files.get(name) for name in FILES.values()), unreadable]
+    return [ref, oid, *attribute_values(document), *beside, unreadable]
 
 
 def _said(state: Annotations) -> tuple[Any, ...]:

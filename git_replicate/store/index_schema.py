@@ -116,11 +116,12 @@ def attribute_values(document: Mapping[str, Any]) -> list[Any]:
     for table, key, kind in _PLACES:
         value = tables[table].get(key)
         if value is not None and (type(value) is not str or kind == "time"):
-            value = _stored(value, kind)
+            value = stored(value, kind)
         values.append(value)
     return values
 
 
+_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _TABLES: Final = tuple(dict.fromkeys(attribute.path[:-1] for attribute in ATTRIBUTES.values()))
 """The record's tables that hold attributes, each looked up once a record."""
 _PLACES: Final = tuple((_TABLES.index(a.path[:-1]), a.path[-1], a.kind) for a in ATTRIBUTES.values())
@@ -133,14 +134,15 @@ def _table(document: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, A
     return value if isinstance(value, dict) else {}
 
 
-def _stored(value: Any, kind: Kind) -> Any:
+def stored(value: Any, kind: Kind) -> Any:
+    """An attribute that is not plainly a text as SQLite keeps it; None for a value of the wrong kind."""
     if kind == "time":
         return timestamp(value) if isinstance(value, datetime) else None
     if kind == "flag":
         return b"true" if value is True else None
     if kind == "number":
         return value if type(value) in (int, float) and abs(value) < 2**63 else None
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return _json(value)
 
 
 def attribute_column(name: str) -> Column:

@@ -20,7 +20,6 @@ from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.core.record import Best, Status, dumps
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Repository
-from git_replicate.store import index_text
 from git_replicate.store.annotations import Change, append
 from git_replicate.store.index import Index
 from git_replicate.store.index_columns import Columns
@@ -120,63 +119,6 @@ def test_values_come_back_as_they_were_written(runs: list[tuple[Any, Any]], most
             }
             got = {k: v for k, v in found.items() if k.startswith(("params.", "metrics."))}
             assert same(got, expected)
-
-
-@settings(max_examples=80, deadline=None)
-@given(TREES, st.dictionaries(NAMES, NUMBERS, max_size=4), st.dictionaries(NAMES, BESTS), st.text(max_size=8))
-def test_the_fast_reader_reads_as_the_parser_does(params: Any, metrics: Any, best: Any, message: str) -> None:
-    text = dumps(running(1, params=params, metrics=metrics, metrics_best=best, message=message)).decode()
-    fast = index_text.read_plain(text)
-    assert fast is None or same_document(fast, tomli.loads(text))
-
-
-def same_document(first: Any, second: Any) -> bool:
-    if isinstance(first, dict) and isinstance(second, dict):
-        return first.keys() == second.keys() and all(same_document(first[name], second[name]) for name in first)
-    return type(first) is type(second) and (first == second or first != first)
-
-
-def test_ordinary_records_are_read_by_the_fast_reader() -> None:
-    best = {"loss": Best(-1e-7, 0, 2.5, 3), "n": Best(3, None, 4, None), "zero": Best(0, 7)}
-    params = PARAMS | {"layers": ["a"], "text": "a = b\t, é", "flag": False}
-    text = dumps(running(1, params=params, metrics={"loss": 1e-7, "n": 3}, metrics_best=best)).decode()
-    assert index_text.read_plain(text) == tomli.loads(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a = 1\na = 2\n",
-        "[t]\na = 1\na = 2\n",
-        "[metrics_best.a]\nmin = 1\n\n[metrics_best.a]\nmin = 1\n",
-        "[metrics_best.a]\nmin = 1\nmin = 2\n",
-        "[metrics_best.a]\nmin = 1\n\n[metrics_best]\n\n[metrics_best]\n",
-        "[t]\na = 01\n",
-        "[t]\na = 1.\n",
-        '[t]\na = "\\q"\n',
-    ],
-)
-def test_what_is_no_toml_is_left_to_the_parser(text: str) -> None:
-    with pytest.raises(tomli.TOMLDecodeError):
-        tomli.loads(text)
-    assert index_text.read_plain(text) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[metrics_best.a]\n\n[metrics_best.b]\nmin = 1\n",
-        "[metrics_best.a]\nmin = 1\nother = 2\n",
-        "[metrics_best.a]\nmin = 1\n\n[other]\nx = 1\n\n[metrics_best.b]\nmin = 2\n",
-        "[metrics_best.a]\nmin = 1\n\n[metrics_best.b]\nmax = 2\n",
-        "[metrics_best]\nodd = 1\n\n[metrics_best.a]\nmin = 1\nmax = inf\n",
-        '[t]\na = 1\nb = "x = y"\nc = true\nd = -0\ne = 1e3\n',
-    ],
-)
-def test_tables_in_an_unusual_order_are_read_as_the_parser_does(text: str) -> None:
-    fast = index_text.read_plain(text)
-    assert fast is not None
-    assert same_document(fast, tomli.loads(text))
 
 
 def test_the_index_follows_what_happens_in_git(repo: GitRepo, opened: Repository) -> None:
