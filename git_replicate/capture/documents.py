@@ -54,7 +54,7 @@ def _yaml(data: bytes, shown: str) -> tuple[Any, str]:
     try:
         import yaml  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
-        return None, f"{shown} was not read: reading YAML takes PyYAML (pip install pyyaml)"
+        return None, f"{shown} was not read: reading YAML takes PyYAML beside git replicate"
     try:
         return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), ""
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -6,17 +6,16 @@ is a request: it is a param of the run only if it reaches the program, through a
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
 from git_replicate.capture.arguments import guess_params
-from git_replicate.capture.documents import read_document
+from git_replicate.capture.declared_params import Scene, read_declared
 from git_replicate.capture.program import find_program, program_name
 from git_replicate.capture.values import fit, flatten, nest, placeholder_text, typed
-from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.errors import UsageError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets, hidden_in, known_secrets
 from git_replicate.core.secrets import MASK, is_secret_name, mask_command, mask_text
@@ -48,6 +47,8 @@ class Params:
     unused: Mapping[str, Any] = field(default_factory=dict)  # requested, and nothing reads it
     source: Mapping[str, str] = field(default_factory=dict)  # dotted name to command, file or requested
     warnings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Declared files that could not be read, in words."""
     secrets: KnownSecrets = NOTHING_KNOWN
     """What is masked in them."""
     doubts: Mapping[str, str] = field(default_factory=dict)
@@ -114,19 +115,21 @@ def capture_params(
     top: str = ".",
     template: Sequence[str] = (),
     filled: Collection[str] = (),
+    scene: Scene | None = None,
 ) -> Params:
     """The params of a command that is about to start.
 
     command: with its placeholders filled; template: as the user wrote it, which tells what a request filled; filled:
     names that are known to be in the command, where nobody knows how it was written.
-    requested: from `-p`, in order; files: declared params files relative to `top`.
+    requested: from `-p`, in order; files: declared params files relative to `top`; scene: what starts the command.
     Secrets are masked. `UserError` for a params file that is missing or cannot be read, or for requests that
     contradict each other.
     """
     asked = _requests(requested)
     program = find_program(mask_command(command))
     guessed = flatten(guess_params(program.arguments))
-    read, warnings = _from_files(files, top)
+    declared = read_declared(files, top, scene)
+    read = declared.values
     wanted = placeholders(template or ())
     everything = "params_file" in wanted
     guessed = {name: value for name, value in guessed.items() if not everything or value != "{params_file}"}
@@ -148,9 +151,9 @@ def capture_params(
         **dict.fromkeys([name for name in flatten(asked) if name in read and name not in unused], "requested"),
         **dict.fromkeys(delivered, "requested"),
     }
-    params = assemble_params(flat, source, unused, (*warnings, *doubts.values()))
+    params = assemble_params(flat, source, unused, (*declared.warnings, *doubts.values()))
     secrets = hidden_values({**read, **flatten(asked)})
-    return replace(params, doubts=doubts, secrets=known_secrets(secrets))
+    return replace(params, doubts=doubts, secrets=known_secrets(secrets), missing=tuple(declared.missing))
 
 
 def assemble_params(
@@ -226,7 +229,7 @@ def _masked(name: str, value: Any) -> Any:
 
 def names_in_files(files: Sequence[str], top: str) -> frozenset[str]:
     """The dotted names of the params that declared files hold."""
-    return frozenset(_from_files(files, top)[0])
+    return frozenset(read_declared(files, top).values)
 
 
 def hidden_values(flat: Mapping[str, Any]) -> list[str]:
@@ -240,23 +243,3 @@ def hidden_values(flat: Mapping[str, Any]) -> list[str]:
         elif isinstance(value, Mapping):
             found += hidden_values({f"{name}.{key}": item for key, item in value.items()})
     return found
-
-
-def _from_files(files: Sequence[str], top: str) -> tuple[dict[str, Any], list[str]]:
-    """Params by dotted name from the declared files, later files over earlier; notices for those left out."""
-    read: dict[str, Any] = {}
-    notices: list[str] = []
-    for path in files:
-        document, notice = read_document(os.path.join(top, path), shown=path)
-        if notice:
-            notices.append(notice)
-        elif isinstance(document, Mapping):
-            read.update(flatten(_text_keys(document)))
-        elif document is not None:
-            raise UserError(f"params file {path}: holds no table of names and values", f"look at it: cat {path}")
-    return read, notices
-
-
-def _text_keys(document: Mapping[Any, Any]) -> dict[str, Any]:
-    """The document with keys as names; dashes stay, for a file's names are its own."""
-    return {str(k): _text_keys(v) if isinstance(v, Mapping) else v for k, v in document.items()}

@@ -216,7 +216,7 @@ def capture_all(
     experiment = experiment_of(request, settings, command)
     params = capture_params(
         command, requested=request.params, files=settings.params.files, top=top, template=template(request),
-        filled=site.params if site else (),
+        filled=site.params if site else (), scene=(words, directory, environ),
     )  # fmt: skip
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
@@ -226,7 +226,7 @@ def capture_all(
     )
     secrets = given_secrets(command, params=params.secrets, environ=environ, message=request.message)
     environment = secrets.mask(environment)
-    unsure = tuple(doubts)
+    unsure = (*doubts, *params.missing)
     return Captured(command, experiment, seeds, params, inputs.text, environment, unsure, environ, inputs, secrets)
 
 

@@ -133,12 +133,43 @@ def test_a_missing_params_file_stops_the_run(tmp_path: Path) -> None:
         capture_params(["x"], files=["p.toml"], top=str(tmp_path))
 
 
-def test_yaml_without_a_reader_is_left_out_with_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "p.yaml").write_text("lr: 0.1\n")
+def test_yaml_without_a_reader_is_left_out_and_its_hash_tells_runs_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/p.yaml").write_text("lr: 0.1\n")
     monkeypatch.setitem(sys.modules, "yaml", None)
-    params = capture_params(["x"], files=["p.yaml"], top=str(tmp_path))
-    assert params.values == {}
-    assert params.warnings == ("p.yaml was not read: reading YAML takes PyYAML (pip install pyyaml)",)
+    params = capture_params(["x"], files=["conf/p.yaml"], top=str(tmp_path), scene=(["x"], str(tmp_path), {}))
+    assert params.values == {"conf_p_yaml": "blake3:e66d2c15e5ab"}
+    assert (params.given, params.source) == ((), {"conf_p_yaml": "file"})
+    assert params.missing == ("params: conf/p.yaml was not read: reading YAML takes PyYAML beside git replicate",)
+    assert params.warnings == (
+        "conf/p.yaml was not read: reading YAML takes PyYAML beside git replicate: "
+        f"{shlex.quote(sys.executable)} -m pip install pyyaml",
+    )
+
+
+def test_yaml_is_read_by_the_commands_own_python_where_that_has_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "lib" / "yaml"
+    library.mkdir(parents=True)
+    (library / "__init__.py").write_text(
+        "import json\nclass YAMLError(Exception): pass\nclass SafeLoader: pass\n"
+        "def load(data, Loader):\n"
+        "    try:\n        return {**json.loads(data), 3: {'none': None}}\n"
+        "    except ValueError as error:\n        raise YAMLError(error)\n"
+    )
+    (tmp_path / "p.yaml").write_text('{"lr": 0.1, "model": {"depth": 3}}')
+    (tmp_path / "wrong.yaml").write_text("{")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    command = [sys.executable, "train.py"]
+    scene = (command, str(tmp_path), {"PYTHONPATH": str(library.parent)})
+    params = capture_params(command, files=["p.yaml"], top=str(tmp_path), scene=scene)
+    assert params.values == {"lr": 0.1, "model": {"depth": 3}}
+    assert (params.null, params.missing, params.warnings) == (("3.none",), (), ())
+    with pytest.raises(UserError, match=r"wrong\.yaml: not YAML: Expecting property name"):
+        capture_params(command, files=["wrong.yaml"], top=str(tmp_path), scene=scene)
 
 
 def test_secrets_are_masked_wherever_they_come_from(tmp_path: Path) -> None:
