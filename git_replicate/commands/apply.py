@@ -30,8 +30,11 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     record = read_run(context.repository, row["oid"]).record
     if options.params:
         return _params(context, record)
-    changed = apply_code(context.repository, record)
-    context.console.say(f"{count(changed, 'file')} changed; HEAD is where it was. To look: git diff HEAD")
+    put = apply_code(context.repository, record)
+    if put.left:
+        more = f" and {len(put.left) - 5} more" if len(put.left) > 5 else ""
+        context.console.warn(f"your uncommitted changes are left as they are: {', '.join(put.left[:5])}{more}")
+    context.console.say(f"{count(put.changed, 'file')} changed; HEAD is where it was. To look: git diff HEAD")
     return 0
 
 

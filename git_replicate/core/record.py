@@ -69,7 +69,11 @@ class Process:
     host: str = _doc("host name of the machine that ran the command", default="")
     pid: int = _doc("process id of the command (of the recorder until the command starts)", default=0)
     boot_id: str = _doc("kernel boot id of that machine: with host and pid, names the process for good", default="")
-    peak_memory_bytes: int = _doc("largest resident set of any one process of the run, bytes", default=0)
+    peak_memory_bytes: int = _doc(
+        "largest resident set of any one process of the run, bytes: the kernel's figure for the command and those that "
+        "it waited for; below some 20 MB, what was seen while they ran",
+        default=0,
+    )
     cpu_seconds: float = _doc("user + system time of the command and the children it waited for, seconds", default=0.0)
 
 

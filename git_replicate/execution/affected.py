@@ -93,7 +93,7 @@ def _change(repo: Repository, revision: str, *, swapped: bool) -> Bug:
         raise UserError(f"{revision} changes no file", f"git show --stat {revision}")
     telling = [each for each in changed if not is_prose(each.path) and not each.path.endswith(".pyc")] or changed
     faults = []
-    for path, first, second in telling:
+    for path, first, second, _ in telling:
         sides = [next(iter(repo.read_many([oid]))) if oid else None for oid in (first, second)]
         if sides == [None, None] or first == second:  # a submodule, or another mode
             continue

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import time
@@ -63,6 +64,7 @@ class _State:
     ended: dict[str, Any] | None = None
     recorder: bool = True
     held: bool = False  # the command waits because we told it to
+    forked: int = 0  # the command's largest resident set before it was executed, bytes
     typed: str = ""  # the signal that a person has sent by a key
 
 
@@ -79,6 +81,11 @@ def hold(job: Job, reports: int, orders: int) -> NoReturn:
             _report(reports, {"error": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(code)
+
+
+def _read_all(descriptor: int) -> bytes:
+    """What is written to a pipe until its last writer has gone."""
+    return b"".join(iter(lambda: os.read(descriptor, 4096), b""))
 
 
 def _report(reports: int, message: Mapping[str, Any]) -> None:
@@ -121,7 +128,8 @@ def _start(job: Job, state: _State) -> None:
         # Apart, but in the command's session: the kernel lets a group be stopped only while somebody there minds.
         os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
-    problem = os.read(failures, 4096)
+    forked, _, problem = _read_all(failures).partition(b"\0")
+    state.forked = int(forked or 0)
     os.close(failures)
     if problem:
         _report(state.reports, {"error": problem.decode(errors="replace")})
@@ -155,9 +163,10 @@ def _become(job: Job, slave: int, failed: int) -> NoReturn:
         with contextlib.suppress(OSError):
             job.spool.note_process("command", os.getpid())
         signal.pthread_sigmask(signal.SIG_SETMASK, job.mask)
+        os.write(failed, b"%d" % (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
         execute(job.program, job.command, job.env)
     except OSError as error:
-        os.write(failed, f"{job.command[0]}: {error.strerror}".encode())
+        os.write(failed, f"\0{job.command[0]}: {error.strerror}".encode())
     os._exit(126)
 
 
@@ -218,6 +227,7 @@ def _reap(job: Job, state: _State) -> None:
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
         "finished": time.time(),
         "peak_memory_bytes": usage.ru_maxrss * 1024,
+        "forked_bytes": state.forked,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         **({"typed": state.typed} if state.typed else {}),
     }

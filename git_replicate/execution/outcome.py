@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from git_replicate.capture import machine
 from git_replicate.core.frozen import frozen
+
+_EXECUTING = 1_000_000
+"""Bytes that a process may still take between saying how large it is and executing another program."""
 
 
 @frozen
@@ -41,24 +43,20 @@ def read_outcome(
 ) -> Outcome:  # fmt: skip
     """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end.
 
-    `peak` is what was seen of the command's memory while it ran; `trusted`: take the holder's figure as it is.
+    `peak` is what was seen of the command's memory while it ran: it is believed where the holder's own figure may be
+    that of the fork before the command was executed. `trusted`: nobody looked, take the holder's figure as it is.
     """
     finished = datetime.fromtimestamp(ended["finished"], UTC) if ended else datetime.now(UTC)
     number = ended.get("signal") or 0
-    resident = int(ended.get("peak_memory_bytes", 0))
+    resident, forked = int(ended.get("peak_memory_bytes", 0)), int(ended.get("forked_bytes", 0)) + _EXECUTING
     return Outcome(
         exit_code=ended.get("exit_code"),
         signal=machine.signal_name(number) if number else None,
         started=started,
         finished=finished,
         seconds=max((finished - started).total_seconds(), 0.0),
-        peak_memory_bytes=max(peak, resident if trusted or resident > _own_peak() else 0),
+        peak_memory_bytes=max(peak, resident if trusted or resident > forked else 0),
         cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
         interrupted_by=interrupted_by or ended.get("typed"),
         problem=problem,
     )
-
-
-def _own_peak() -> int:
-    """Below this, `wait4` may be speaking of our own fork."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

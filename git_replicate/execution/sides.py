@@ -56,7 +56,7 @@ def changed_files(repo: Repository, first: Side, second: Side) -> list[ChangedFi
     changed = changed_paths(repo.layout, *trees) if all(trees) and trees[0] != trees[1] else []
     found = []
     compared = 0
-    for path, a, b in changed:
+    for path, a, b, _ in changed:
         note = "only its permissions" if a == b else ""
         if a and b and a != b and is_comparable(path) and compared < _MOST_COMPARED:
             try:

@@ -14,7 +14,7 @@ from git_replicate.core.record import Code, Record
 from git_replicate.execution.params_files import with_values
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, RefUpdate, Repository
-from git_replicate.git.restore import check_branch_name, is_committed, put_tree
+from git_replicate.git.restore import Put, check_branch_name, is_committed, put_tree
 
 _KEPT: Final = "refs/replicate/snapshots/"
 
@@ -39,8 +39,8 @@ def code_commit(repo: Repository, record: Record) -> Oid:
     return snapshot
 
 
-def apply_code(repo: Repository, record: Record) -> int:
-    """Make the tracked files of the worktree those of a run; how many changed. HEAD and index stay.
+def apply_code(repo: Repository, record: Record) -> Put:
+    """Make the files of the worktree those of a run's code; what changed, and what did not. HEAD and index stay.
 
     `UserError` if that would overwrite what is committed nowhere; nothing is touched then.
     """

@@ -15,6 +15,8 @@ class ChangedPath(NamedTuple):
     path: str
     first: str
     second: str
+    mode: str = ""
+    """Of the second object, in git's octal digits."""
 
 
 def changed_paths(layout: Layout, first: str, second: str) -> list[ChangedPath]:
@@ -24,9 +26,9 @@ def changed_paths(layout: Layout, first: str, second: str) -> list[ChangedPath]:
     parts = git.run("compare code", *words).stdout.split(b"\0")
     found = []
     for facts, path in zip(parts[::2], parts[1::2], strict=False):
-        _, _, a, b, _ = facts.decode().split()
+        _, mode, a, b, _ = facts.decode().split()
         sides = ["" if set(oid) == {"0"} else oid for oid in (a, b)]
-        found.append(ChangedPath(os.fsdecode(path), *sides))
+        found.append(ChangedPath(os.fsdecode(path), sides[0], sides[1], mode))
     return found
 
 

@@ -21,6 +21,7 @@ from git_replicate.execution.environment import (
     clean_environment,
     find_command,
 )
+from git_replicate.execution.processes import PeakMemory, family
 from git_replicate.execution.spool import Spool, is_alive, process_start
 from tests.support import CHECKOUT
 
@@ -270,6 +271,23 @@ def test_memory_is_the_commands_own(spool: Path) -> None:
     start(spool, sys.executable, "-c", "x = b'x' * 150_000_000").communicate()
     # Far from what a recorder has; not exact, since a kernel short of memory takes pages away again.
     assert 90_000_000 < outcome(spool)["peak"] < 250_000_000
+
+
+def test_memory_is_that_of_the_largest_of_the_commands_own_programs(spool: Path) -> None:
+    start(spool, "sh", "-c", f"{sys.executable} -c \"x = b'x' * 40_000_000\"; true").communicate()
+    assert 40_000_000 < outcome(spool)["peak"] < 90_000_000
+
+
+def test_small_programs_below_a_command_are_looked_at_while_they_run() -> None:
+    words = ["sh", "-c", f"{sys.executable} -c \"x = b'x' * 3_000_000; print(); input()\"; true"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+        assert shell.stdout is not None and shell.stdout.readline() == b"\n"
+        memory = PeakMemory()
+        memory.look(shell.pid, 1.0)
+        assert len(family(shell.pid)) == 2
+        shell.communicate(b"\n")
+    assert memory.bytes > 6_000_000
+    assert family(shell.pid) == [shell.pid]
 
 
 def test_scripts_without_an_interpreter_line_run_as_in_a_shell(spool: Path, tmp_path: Path) -> None:

@@ -125,6 +125,8 @@ def test_code_is_applied_to_a_clean_worktree_and_head_stays(program: GitRepo) ->
     program.write("helper.py", "K = 4.0\n")
     program.write("new.py", "1\n")
     start(program)
+    program.write("helper.py", "K = 5.0\n")
+    program.write("new.py", "2\n")
     refused = replicate("apply", "latest", cwd=program.top)
     assert refused.returncode == 1
     assert "uncommitted work would be overwritten: helper.py, new.py" in refused.stderr
@@ -190,3 +192,40 @@ def test_a_branch_is_made_at_the_code_and_never_moved(program: GitRepo) -> None:
     second = replicate("branch", "latest", "again", cwd=program.top)
     assert (second.returncode, "there is a branch 'again' already" in second.stderr) == (1, True)
     assert replicate("branch", "latest", "-bad..name", cwd=program.top).returncode in (1, 2)
+
+
+def test_a_worktree_that_is_the_runs_code_already_needs_nothing(program: GitRepo) -> None:
+    program.write("helper.py", "K = 4.0\n")
+    program.write("new.sh", "1\n").chmod(0o755)
+    (program.top / "link").symlink_to("helper.py")
+    (program.top / "d" / "x").unlink()
+    program.git("rm", "-q", "--cached", "d/x")
+    program.write("d/y", "five\n")
+    done = replicate("start", "--no-probe", "--", "true", cwd=program.top)
+    assert done.returncode == 0, done.stderr
+    before = program.git("status", "--porcelain")
+    done = replicate("apply", "latest", cwd=program.top)
+    assert (done.returncode, done.stderr) == (0, "0 files changed; HEAD is where it was. To look: git diff HEAD\n")
+    assert program.git("status", "--porcelain") == before
+
+
+def test_files_that_are_as_the_run_had_them_are_in_nobodys_way(program: GitRepo) -> None:
+    program.write("helper.py", "K = 4.0\n")
+    program.write("new.py", "1\n")
+    program.write("train.py", TRAIN + "# more\n")
+    program.git("rm", "-q", "replicate.toml")
+    replicate("start", "--no-probe", "--", "true", cwd=program.top)
+    program.git("checkout", "-q", "--", "train.py")
+    program.git("reset", "-q", "--hard", "HEAD")
+    program.write("helper.py", "K = 4.0\n")
+    program.write("d/x", "mine\n")
+    done = replicate("apply", "latest", cwd=program.top)
+    assert done.returncode == 0, done.stderr
+    assert "your uncommitted changes are left as they are: d/x\n" in done.stderr
+    assert "2 files changed" in done.stderr  # train.py is written, replicate.toml goes; new.py was there
+    assert (program.top / "train.py").read_text() == TRAIN + "# more\n"
+    assert (program.top / "helper.py").read_text() == "K = 4.0\n"
+    assert not (program.top / "replicate.toml").exists()
+    program.write("new.py", "mine\n")
+    refused = replicate("apply", "latest", cwd=program.top)
+    assert "uncommitted work would be overwritten: new.py\n" in refused.stderr
