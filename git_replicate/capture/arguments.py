@@ -1,8 +1,8 @@
 """Hyperparameters guessed from a program's own arguments, where nothing better is known.
 
 `--lr 0.1`, `--lr=0.1`, `lr=0.1`, `-x 3`, `-n4` and bare flags are understood. The guess is narrow: a word that could
-as well be a positional argument is not a param, and `--no-cuda` is recorded as `no_cuda = true`, as it was given,
-for what the program makes of it cannot be told from outside.
+as well be a positional argument is not a param, nor are letters behind one dash (`-la`); `--no-cuda` is recorded as
+`no_cuda = true`, as it was given, for what the program makes of it cannot be told from outside.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ _NEGATIVE = lazy(r"-(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|-inf", re.ASCII)
 _ASSIGNMENT = lazy(r"\+{0,2}(?P<name>[^\W\d][\w.@/-]*)=(?P<value>.*)", re.DOTALL)
 _LONG = lazy(r"--?(?P<name>[^\W\d][\w.:/@+-]*)(?:=(?P<value>.*))?", re.DOTALL)
 _ATTACHED = lazy(r"-(?P<name>[A-Za-z])(?P<value>-?\.?\d.*)", re.DOTALL)
+_CLUSTER = lazy(r"-[A-Za-z]{2,3}")
+"""`-la`: letters that may well be an option each."""
+_PLURAL = lazy(r"[^\W\d_][^\W_]+(?<!s)s$")
 _BARE = frozenset({"verbose", "v", "quiet", "q", "debug", "help", "h", "version", "force", "dry_run"})
 """Flags by long custom: a word behind one is not its value, unless it is a number or true or false."""
 _CARRIERS = frozenset({"set", "override", "overrides", "opt", "opts", "options", "cfg_options", "D", "o", "p", "P"})
@@ -48,7 +51,8 @@ def guess_params(arguments: Sequence[str]) -> dict[str, Any]:
             index += len(found)
             if not found and name in _CARRIERS and index < len(words) and _ASSIGNMENT.fullmatch(words[index]):
                 continue
-            given.setdefault(name, []).append(_one(found))
+            if found or not _CLUSTER.fullmatch(word):
+                given.setdefault(name, []).append(_one(found))
         else:
             given.setdefault(name, []).append(typed(value))
     return {**{name: _united(values) for name, values in given.items()}, **assigned}
@@ -74,14 +78,19 @@ def _option(word: str) -> tuple[str, str | None] | None:
 
 
 def _values(name: str, following: Sequence[str]) -> list[str]:
-    """The words behind an option that are its value: one, several if all are numbers, none for a flag."""
+    """The words behind an option that are its value: one, none for a flag, several if all are numbers.
+
+    Several texts are its values only behind a name in the plural (`--tags a b`): else what follows the first is more
+    likely a positional argument or a subcommand.
+    """
     taken: list[str] = []
     for word in following:
         if (word.startswith("-") and not _NEGATIVE.fullmatch(word) and word != "-") or _ASSIGNMENT.fullmatch(word):
             break
         taken.append(word)
     if len(taken) > 1 and not all(_is_number(word) for word in taken):
-        del taken[1:]
+        many = _PLURAL.search(name) is not None and not _is_number(taken[0])
+        del taken[1 if not many else len(taken) :]
     if taken and name in _BARE and isinstance(typed(taken[0]), str):
         return []
     return taken

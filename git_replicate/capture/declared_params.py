@@ -84,9 +84,7 @@ def _leave_out(full: str, path: str, notice: str, found: Declared) -> None:
     with open(full, "rb") as file:
         found.values[re.sub(r"\W+", "_", path)] = f"blake3:{blake3.blake3(file.read()).hexdigest()[:12]}"
     found.missing.append(f"params: {notice}")
-    found.warnings.append(
-        f"{notice}; beside git replicate: {shlex.join([sys.executable, '-m', 'pip', 'install', 'pyyaml'])}"
-    )
+    found.warnings.append(f"{notice}: {shlex.join([sys.executable, '-m', 'pip', 'install', 'pyyaml'])}")
 
 
 def _read_elsewhere(full: str, shown: str, scene: Scene | None) -> Any:

@@ -30,7 +30,9 @@ class CancelledError(UserError):
     exit_code = 130
 
 
-def ask_request(request: Request, context: Context, parse_seed: Callable[[str | None], int | str | None]) -> Request:
+def ask_request(
+    request: Request, context: Context, parse_seed: Callable[[str | None], int | str | None], *, isolated: bool
+) -> Request:
     """The request with a person's answers; `CancelledError` at the end of the input."""
     from git_replicate.capture.params import program_name
     from git_replicate.core.names import clean_component, experiment_name
@@ -54,8 +56,14 @@ def ask_request(request: Request, context: Context, parse_seed: Callable[[str | 
     if again is not None:
         request, given = again, again.params
     else:
-        given = _ask(context, "params (name=value ...)", _params(request, command, last), _assignments)
-        command, given = _with_options(command, given)
+        before, known = command, last if same else None
+
+        def parse(text: str) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+            words, left = _with_options(before, _assignments(text), known)
+            _check_params(context, words, [pair[0] for pair in left if pair not in request.params], isolated)
+            return words, left
+
+        command, given = _ask(context, "params (name=value ...)", _params(request, command, last), parse)
     default = last.seeds.run if last and last.seeds.mode == "given" else settings.random.seed
     seed = _ask(
         context, "seed (a number, auto, none)", str(default if request.seed is None else request.seed), parse_seed
@@ -141,15 +149,44 @@ def _params(request: Request, command: tuple[str, ...], last: Record | None) -> 
 
 
 def _with_options(
-    command: tuple[str, ...], given: tuple[tuple[str, Any], ...]
+    command: tuple[str, ...], given: tuple[tuple[str, Any], ...], last: Record | None
 ) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
-    """The command with the params that its own options give set to these values, and the params that are left."""
+    """The command with the params that its own options give set to these values, and the params that are left.
+
+    last: a run of the same program, which tells what options there are.
+    """
     from git_replicate.capture.params import placeholders
-    from git_replicate.execution.changing import replace_param
+    from git_replicate.execution.changing import replace_param, set_params
 
     words, taken = list(command), placeholders(command)
-    left = tuple((name, value) for name, value in given if name in taken or not replace_param(words, name, str(value)))
-    return tuple(words), left
+    left = []
+    for name, value in given:
+        if name in taken:
+            left.append((name, value))
+        elif last is not None and last.params_source.get(name) in ("parsed", "command"):
+            try:
+                changed, requested = set_params(replace(last, command=tuple(words)), {name: value})
+            except UserError as error:
+                raise UserError(str(error).removeprefix("--set "), error.hint) from error
+            words, left = list(changed), [*left, *requested.items()]
+        elif not replace_param(words, name, str(value)):
+            left.append((name, value))
+    return tuple(words), tuple(left)
+
+
+def _check_params(context: Context, command: tuple[str, ...], names: list[str], isolated: bool) -> None:
+    """`UserError` for params that nothing hands to the program, before anything runs."""
+    from git_replicate.execution.delivery import command_taking, reaches
+
+    lost = [
+        name for name in names if not reaches(name, command, context.repository, context.settings, isolated=isolated)
+    ]
+    if command and lost:
+        there = ", ".join(lost)
+        raise UserError(
+            f"{there}: reaches nothing: no option of the command, and no {{{lost[0]}}} in it",
+            f"{_NOTHING} for none, or leave with Ctrl-C and: git replicate start -i -- {command_taking(command, lost)}",
+        )
 
 
 def _last_command(last: Record | None) -> str:

@@ -195,7 +195,8 @@ def _request(options: argparse.Namespace, context: Context) -> Request:
         return request
     from git_replicate.commands._asking import ask_request
 
-    return ask_request(request, context, _seed)
+    isolated = bool(options.isolated or options.at or context.settings.isolated.always)
+    return ask_request(request, context, _seed, isolated=isolated)
 
 
 def _seed(text: str | None) -> int | str | None:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from git_replicate.capture.documents import parse_document
-from git_replicate.capture.params import placeholders, same_value
+from git_replicate.capture.params import names_in_files, placeholders, same_value
 from git_replicate.capture.program import find_program, layers, program_name
 from git_replicate.capture.values import flatten, typed
 from git_replicate.core.errors import UserError
@@ -36,6 +36,7 @@ from git_replicate.git.trees import read_path
 _API: Final = "git_replicate"
 _PLAIN: Final = re.compile(r"[\w@%+=:,./{}-]+", re.ASCII)
 _SCRIPTS: Final = (".py", ".sh", ".R", ".jl", ".pl", ".rb", ".js", ".lua")
+_LONGEST_SCRIPT: Final = 1_000_000
 _OPTION_CALLS: Final = re.compile(r"(?:add_argument|add_option|option|Option|DEFINE_\w+)$")
 
 
@@ -78,6 +79,27 @@ def check_params(sweep: Sweep, repo: Repository, code: Code, settings: Settings)
         f"-p {shown}: reaches nothing: the command has no {{{first}}}, and no declared params file has it",
         f"git replicate sweep ... -- {_shown(_with_params(sweep.command, left))}",
     )
+
+
+def reaches(name: str, command: Sequence[str], repo: Repository, settings: Settings, *, isolated: bool) -> bool:
+    """Whether a param that no option of the command gives may reach the program of a run that starts now.
+
+    isolated: in a checkout, whose params files are ours to change.
+    """
+    wanted = {found.replace("-", "_") for found in placeholders(command)}
+    if "params_file" in wanted or {name, *_prefixes(name)} & wanted:
+        return True
+    top = repo.layout.top or ""
+    if isolated and settings.params.files and name in names_in_files(settings.params.files, top):
+        return True
+    try:
+        with open(os.path.join(top, repo.layout.prefix, find_program(command).word), "rb") as script:
+            if _API.encode() in script.read(_LONGEST_SCRIPT):
+                return True
+    except (OSError, ValueError):  # no file of that name: it is a module, or a program
+        pass
+    head = repo.resolve("HEAD")
+    return head is not None and mentions(repo.layout, head, _API)
 
 
 def _in_files(repo: Repository, code: Code, files: Sequence[str]) -> set[str]:
@@ -240,6 +262,11 @@ def _with_params(command: Sequence[str], names: Sequence[str]) -> list[str]:
         if not replace_param(words, name, f"{{{name}}}"):
             words += [f"--{name.replace('_', '-')}", f"{{{name}}}"]
     return words
+
+
+def command_taking(command: Sequence[str], names: Sequence[str]) -> str:
+    """The command line as it would take these params by placeholders."""
+    return _shown(_with_params(command, names))
 
 
 def _shown(words: Sequence[str]) -> str:

@@ -333,6 +333,19 @@ def test_questions_take_answers_and_defaults(repo: GitRepo) -> None:
     assert repo.git("for-each-ref", "refs/experiments/mine/").count("\n") == 1
 
 
+def test_an_answer_that_reaches_nothing_is_asked_for_again_before_anything_runs(repo: GitRepo) -> None:
+    terminal = Terminal(["git", "replicate", "start", "-i", "--", "echo", "--depth", "3"], repo.top)
+    for question, answer in [
+        ("experiment", ""), ("message", ""), ("params", "trees=5 depth=4"),
+        (r"trees: reaches nothing(?s:.*)echo --depth 4 --trees {trees}(?s:.*)params", "depth=5"), ("seed", ""),
+    ]:  # fmt: skip
+        terminal.expect(question)
+        terminal.type(answer + "\n")
+    terminal.expect("--depth 5")
+    assert terminal.end() == 0
+    assert last_record(repo)["params"] == {"depth": 5}
+
+
 @pytest.mark.parametrize("keys", ["\x04", "\x03"])
 def test_questions_are_left_with_nothing_recorded(repo: GitRepo, keys: str) -> None:
     terminal = Terminal([sys.executable, str(PROGRAM), "start", "-i", "--", "true"], repo.top)
