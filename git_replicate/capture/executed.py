@@ -137,6 +137,11 @@ def imported_distributions(modules: Mapping[str, str], top: str) -> tuple[str, .
     return tuple(sorted(found))
 
 
+def installed_in(modules: Mapping[str, str]) -> frozenset[str]:
+    """The folders of installed packages that modules come from."""
+    return frozenset(found[1] for path in modules.values() if (found := _PACKAGES.match(path)))
+
+
 def _distributions(folder: str, modules: Collection[str]) -> set[str]:
     try:
         entries = [entry for entry in os.listdir(folder) if entry.endswith((".dist-info", ".egg-info"))]

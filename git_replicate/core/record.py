@@ -115,7 +115,10 @@ class Code:
     branch: str = _doc("branch HEAD was on; absent when detached", default="")
     dirty: bool = _doc("the snapshot differs from HEAD, or a submodule was dirty", default=False)
     changed_during_run: tuple[str, ...] = _doc("files of the snapshot that differed when the run ended", default=())
-    mixed: bool = _doc("code was loaded after it had been changed: the run mixes two versions", default=False)
+    mixed: bool = _doc(
+        "code was loaded after it had been changed, or from an installed copy that differs: the run mixes two versions",
+        default=False,
+    )
     leaked: bool = _doc(
         "an isolated run read code, or other tracked files that are not the snapshot's, from the user's own worktree",
         default=False,

@@ -16,9 +16,10 @@ import tomli
 import tomli_w
 
 from git_replicate.capture.environment import packages
+from git_replicate.capture.environment.copies import InstalledCopy, copies_in
 from git_replicate.capture.environment.extern import collect_extern
 from git_replicate.capture.environment.python import describe, package_folders
-from git_replicate.capture.executed import code_beside, code_executed, imported_distributions
+from git_replicate.capture.executed import code_beside, code_executed, imported_distributions, installed_in
 from git_replicate.capture.hashing import files_below
 from git_replicate.capture.inside import Inside
 from git_replicate.capture.probe_report import ProbeReport
@@ -87,6 +88,11 @@ class SnapshotFiles:
                 return False
         return True
 
+    def content(self, path: str) -> bytes | None:
+        """What a file has there; None for what is no file of it."""
+        entry = self.entry(os.fsencode(path))
+        return None if entry is None or entry.mode in (Mode.TREE, Mode.GITLINK) else self._repo.read_blob(entry.oid)
+
     def holds_as_it_is(self, top: str, path: str) -> bool:
         """Whether the file below `top` has the content that it has in the snapshot."""
         entry = self.entry(os.fsencode(path))
@@ -119,10 +125,12 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
     if found.mixed:
         listed = ", ".join(found.mixed[:5])
         warnings.append(f"loaded after it had been changed, so the run mixes two versions of the code: {listed}")
+    copied = _other_copies(seen, plan, snapshot)
+    warnings += copied
     code = replace(
         record.code,
         executed=tuple(sorted({*record.code.executed, *found.inside})),
-        mixed=record.code.mixed or bool(found.mixed),
+        mixed=record.code.mixed or bool(found.mixed or copied),
         leaked=record.code.leaked or bool(leaked),
     )
     imported = {*record.runtime.get("imported", ()), *imported_distributions(seen.modules, plan.top)}
@@ -136,6 +144,38 @@ def observe_code(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, 
         notices.append(f"imported code from elsewhere is not kept: {error}")
         return ObservedCode(record, {}, tuple(warnings), tuple(notices))
     return ObservedCode(record, extern.files, tuple(warnings), (*notices, *extern.notices))
+
+
+def _other_copies(seen: SeenFiles, plan: Plan, snapshot: SnapshotFiles) -> list[str]:
+    """In words, the installed copies of the worktree's code that the run imported and that are not the snapshot's."""
+    origins = tomli.loads(plan.environment).get("origins", {}) if "origins" in plan.environment else {}
+    said = []
+    for copy in copies_in(installed_in(seen.modules), origins):
+        imported = {os.path.relpath(path, copy.site).split(os.sep)[0] for path in seen.modules.values() if path}
+        if not any(file.split("/")[0] in imported for file in copy.files):
+            continue
+        differ = [source for file in copy.files if (source := _other_source(copy, file, snapshot))]
+        if differ:
+            more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+            where = f"./{copy.folder}" if copy.folder != "." else "."
+            said.append(
+                f"{copy.name} is installed from this repository, as a copy, and that ran: the worktree has another "
+                f"{', '.join(differ[:3])}{more}; to have them agree: pip install -e {where}"
+            )
+    return said
+
+
+def _other_source(copy: InstalledCopy, file: str, snapshot: SnapshotFiles) -> str:
+    """The file of the snapshot that an installed one was copied from, if it is not the same now."""
+    for source in copy.sources(file):
+        content = snapshot.content(source)
+        if content is not None:
+            try:
+                with open(os.path.join(copy.site, file), "rb") as installed:
+                    return "" if installed.read() == content else source
+            except OSError:
+                return source
+    return ""
 
 
 class _Places:

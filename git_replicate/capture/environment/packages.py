@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from git_replicate.capture.environment.copies import content_of, is_copy
 from git_replicate.capture.environment.naming import normalized
 from git_replicate.capture.environment.origins import describe_source, read_origin
 
@@ -39,6 +40,8 @@ def capture(folders: Sequence[str], tops: Sequence[str] = ()) -> tuple[dict[str,
             own[name] = version
             if entry.endswith(".dist-info"):
                 origin = read_origin(os.path.join(folder, entry, "direct_url.json"), tops)
+                if is_copy(origin) and (content := content_of(os.path.join(folder, entry))):
+                    origin["content"] = content
             else:
                 origin = _linked(os.path.join(folder, entry), tops) if entry.endswith(".egg-link") else {}
             if origin:

@@ -70,7 +70,7 @@ def recreate(recorded: Mapping[str, Any], sources: Sources) -> Recipe | None:
         if "folder" in origin:
             editable.append(str(origin["folder"]))
             if not origin.get("editable"):
-                notes.append(f"{name} is installed in place, from the code that ran")
+                notes.append(f"{name} was installed as a copy of {_folder(origin)}; it is the snapshot's code now")
             continue
         found = _requirement(name, str(version), origin, locked.get((name, str(version)), Locked()))
         if isinstance(found, Requirement) and "+" in found.version and not origin and not own:
@@ -81,6 +81,10 @@ def recreate(recorded: Mapping[str, Any], sources: Sources) -> Recipe | None:
         requirements=tuple(requirements), editable=tuple(sorted(set(editable))), indexes=tuple(own),
         missing=tuple(missing), notes=tuple(notes), source="the recorded versions",
     )  # fmt: skip
+
+
+def _folder(origin: Mapping[str, Any]) -> str:
+    return "the worktree" if origin["folder"] == "." else f"{origin['folder']}/"
 
 
 def _requirement(name: str, version: str, origin: Mapping[str, Any], locked: Locked) -> Requirement | Missing:
