@@ -15,6 +15,7 @@ from git_replicate import __version__
 from git_replicate.commands import COMMANDS, PROGRAM, Command, find_command
 from git_replicate.console import Console
 from git_replicate.core.errors import ReplicateError, StorageError, UsageError, UserError
+from git_replicate.core.installing import checkout, pip_install
 
 NOT_STARTED = 125
 _DEPENDENCIES = frozenset({"blake3", "psutil", "pygit2", "tomli", "tomli_w"})
@@ -49,11 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _DEPENDENCIES:
             return _report(error, words, console)
-        console.fail(
-            UserError(
-                f"{error.name} is not installed for {sys.executable}", f"{sys.executable} -m pip install {_checkout()}"
-            )
-        )
+        console.fail(UserError(f"{error.name} is not installed for {sys.executable}", pip_install(checkout())))
         return NOT_STARTED if command is not None and command.name == "start" else 1
     except BrokenPipeError:  # the reader of the answer has gone
         return 0
@@ -66,13 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return _report(error, words, console)
-
-
-def _checkout() -> str:
-    """Where we are run from, as pip takes it."""
-    import shlex
-
-    return shlex.quote(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
 def _open_standard_files() -> None:

@@ -19,7 +19,7 @@ from tests.slurm import wait_for
 
 def why_not() -> str:
     """Why there can be no Dask here; empty if there can."""
-    return "" if importlib.util.find_spec("distributed") else "no Dask here: pip install 'git-replicate[dask]'"
+    return "" if importlib.util.find_spec("distributed") else "no Dask here: pip install distributed"
 
 
 def why_not_hidden() -> str:

@@ -50,9 +50,11 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if not rows:
         _say_none(options, context)
     columns = _selections(options, context, rows)
-    table = _table(options, context, rows, columns)
     draws = options.format == "text"
     grouped = bool(options.group_by or options.cell)
+    if draws and columns and not grouped and "id" not in columns:
+        columns = ["id", *columns]  # rows that look alike are told apart
+    table = _table(options, context, rows, columns)
     if rows or options.output or not draws:
         if draws and not grouped:
             table = _for_eyes(table, chosen=bool(options.columns))

@@ -24,6 +24,7 @@ import tomli_w
 
 from git_replicate.core.errors import FormatError
 from git_replicate.core.frozen import frozen
+from git_replicate.core.installing import checkout
 from git_replicate.core.names import ExperimentName, RunId
 
 FORMAT: Final = 1
@@ -272,7 +273,7 @@ def from_document(document: Mapping[str, Any]) -> Record:
         newer = isinstance(version, int) and version > FORMAT
         raise FormatError(
             f"the record is of format {version}; this version reads format {FORMAT}",
-            "a newer git replicate reads it: pip install --upgrade git-replicate" if newer else "",
+            f"a newer git replicate reads it; this one is in {checkout()}" if newer else "",
         )
     known = {f.name for f in dataclasses.fields(Record)} - {"extra"}
     values: dict[str, Any] = {}

@@ -21,6 +21,7 @@ from git_replicate.capture.environment import packages
 from git_replicate.capture.environment.python import describe, package_folders
 from git_replicate.capture.environment.recipe import Missing, Recipe, Requirement
 from git_replicate.core.errors import UserError
+from git_replicate.core.installing import pip_install
 from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.sizes import count
 
@@ -118,7 +119,7 @@ def build(recipe: Recipe, shop: Workshop) -> None:
         return None
     if recipe.source == "uv.lock":
         if not uv:
-            raise BuildError("build the environment: uv.lock can only be read by uv", "pip install uv")
+            raise BuildError("build the environment: uv.lock can only be read by uv", pip_install("uv"))
         python = ("--python", recipe.python) if recipe.python else ()
         return shop.run((*uv, "sync", "--frozen", *python), {"UV_PROJECT_ENVIRONMENT": shop.prefix})
     base = _venv(recipe, shop, uv)
@@ -166,7 +167,11 @@ def _venv(recipe: Recipe, shop: Workshop, uv: Sequence[str]) -> str:
             serves = _serves_others(base, shop.environ)
             shop.run((base, "-m", "venv", *(("--without-pip",) if serves else ()), shop.prefix))
             return base if serves else ""
-    hint = "its log: " + shop.log if uv else "pip install uv (it fetches the Python that is wanted), or install it"
+    hint = (
+        "its log: " + shop.log
+        if uv
+        else f"{pip_install('uv')} (it fetches the Python that is wanted), or install that Python"
+    )
     raise BuildError(f"build the environment: there is no Python {recipe.python} here", hint)
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from git_replicate.core.errors import UserError
+from git_replicate.core.installing import pip_install
 from git_replicate.core.settings import SubmitSettings
 from git_replicate.execution.errand import interrupt_all
 
@@ -29,7 +30,6 @@ JOBQUEUE: Final[Mapping[str, str]] = {
     "slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster", "oar": "OARCluster",
     "htcondor": "HTCondorCluster", "moab": "MoabCluster",
 }  # fmt: skip
-_INSTALL: Final = "pip install 'git-replicate[dask]'"
 _CONNECT_SECONDS: Final = 20
 _SUBMIT_SECONDS: Final = 120.0
 _LOOK_SECONDS: Final = 0.05
@@ -68,7 +68,9 @@ def connected(name: str, most: int, runs: int, settings: SubmitSettings, log: st
     try:
         import distributed
     except ImportError as error:
-        raise UserError(f"--engine {name} needs Dask, which is not installed here", _INSTALL) from error
+        raise UserError(
+            f"--engine {name} needs Dask, which is not installed here", pip_install("distributed", "dask-jobqueue")
+        ) from error
     for logger in ("asyncio", "tornado.application", "distributed"):  # they print what is raised or shown anyway
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
@@ -104,7 +106,10 @@ def jobqueue_cluster(name: str, settings: SubmitSettings, log: str, answers: lis
     try:
         import dask_jobqueue
     except ImportError as error:
-        raise UserError(f"--engine {name} needs dask-jobqueue, which is not installed here", _INSTALL) from error
+        raise UserError(
+            f"--engine {name} needs dask-jobqueue, which is not installed here",
+            pip_install("distributed", "dask-jobqueue"),
+        ) from error
     kind = getattr(dask_jobqueue, JOBQUEUE[name])
     os.makedirs(log, exist_ok=True)
     options = list(settings.options)

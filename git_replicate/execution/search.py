@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from git_replicate.capture import machine
 from git_replicate.core.errors import UserError
+from git_replicate.core.installing import pip_install
 from git_replicate.core.record import Record, Status
 from git_replicate.core.space import Choices, Point, Space, grid_values
 from git_replicate.core.stats import mean
@@ -41,7 +42,7 @@ def load_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise UserError("a search needs Optuna", "pip install 'git-replicate[search]', or --random 30") from error
+        raise UserError("a search needs Optuna (--random 30 needs nothing)", pip_install("optuna")) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
@@ -50,9 +51,7 @@ def _check_libraries(sampler: str) -> None:
     """`UserError` for a sampler whose libraries, which Optuna imports when it first needs them, are not there."""
     missing = [name for name in _NEEDS.get(sampler, ()) if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"--search {sampler} needs {' and '.join(missing)}", f"pip install {' '.join(missing)}, or --search tpe"
-        )
+        raise UserError(f"--search {sampler} needs {' and '.join(missing)} (tpe does not)", pip_install(*missing))
 
 
 # --- spaces and points

@@ -16,8 +16,8 @@ _NARROWEST = 11
 """Columns to which a text may be cut: the longest status still fits."""
 _HEADLINE = 4
 """Metrics shown before any param is."""
-_WHOLE = frozenset({"id", "run", "started", "finished"})
-"""Columns that are never cut: what is in them is copied."""
+_WHOLE = frozenset({"id", "run", "started", "finished", "status"})
+"""Columns that are never cut: what is in them is copied, or is one word with a mark that matters."""
 _OF_RUNS = frozenset("experiment id run status started finished age seconds seed tags message".split())
 """Names that mean something of the run itself: a param or metric that is called so is shown with its prefix."""
 Paint = Callable[[str, str, Any], str]
@@ -81,7 +81,7 @@ def _fit(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], w
         return positions
     shown: list[int] = []
     used = 0
-    for i in sorted(positions, key=lambda i: (_says_little(table, i), _rank(table.columns, i))):
+    for i in sorted(positions, key=lambda i: (*_emptiness(table, i), _rank(table.columns, i))):
         needed = _narrowest(table, columns, cells, i) + (len(_GAP) if shown else 0)
         if used + needed <= width or not shown:
             shown.append(i)
@@ -91,12 +91,19 @@ def _fit(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], w
     return sorted(shown)
 
 
-def _says_little(table: Table, position: int) -> bool:
-    """Whether a param or metric is the same wherever there is one, and some rows have none: others come before it."""
+def _emptiness(table: Table, position: int) -> tuple[int, int]:
+    """How late a param or metric comes for having nothing to say.
+
+    Later is one that is the same wherever there is one, where some rows have none; last those that more than half of
+    the rows have none of, the emptiest of them at the end.
+    """
     if not table.columns[position].startswith(("params.", "metrics.")):
-        return False
+        return 0, 0
     values = [row[position] for row in table.rows if row[position] is not None]
-    return len(values) < len(table.rows) and all(same(value, values[0]) for value in values)
+    empty = len(table.rows) - len(values)
+    if empty > len(values):
+        return 2, empty
+    return int(empty > 0 and all(same(value, values[0]) for value in values)), 0
 
 
 def _rank(columns: Sequence[str], position: int) -> tuple[int, int]:

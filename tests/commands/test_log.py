@@ -100,6 +100,28 @@ def test_no_id_is_cut_in_a_narrow_table(
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("words", "heads"),
+    [
+        (["--columns", "lr"], "id lr"),
+        (["--columns", "lr,id"], "lr id"),
+        (["--columns", "lr", "--format", "csv"], "params.lr"),
+        (["--columns", "lr", "--format", "latex"], ""),
+        (["--columns", "lr", "--group-by", "status"], "status"),
+    ],
+)
+def test_rows_that_a_person_reads_have_the_id_of_their_run(
+    repo: GitRepo, capsys: pytest.CaptureFixture[str], words: list[str], heads: str
+) -> None:
+    make_run(open_repository(".", backend="plumbing"), params={"lr": 0.1})
+    command = find_command("collate")
+    assert command is not None
+    assert collate.execute(parse_options(command, collate, words), Context(Console())) == 0
+    shown = capsys.readouterr().out
+    assert " ".join(shown.splitlines()[0].split()).startswith(heads)
+    assert ("00000001" in shown) is ("id" in heads.split())
+
+
 def test_what_a_bisection_made_is_shown_when_asked_for(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
     opened = open_repository(".", backend="plumbing")
     make_run(opened, 1)

@@ -352,7 +352,7 @@ def test_a_submitted_sweep_is_an_array_whose_tasks_need_nobody(cluster: Slurm, q
 
 
 def test_a_sweep_runs_on_workers_that_slurm_starts(cluster: Slurm, queue: GitRepo) -> None:
-    pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue here: pip install 'git-replicate[dask]'")
+    pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue here: pip install dask-jobqueue")
     queue.write("train.py", "import sys\nprint('y:', 2 * int(sys.argv[1]))\n")
     words = ["sweep", "--engine", "slurm", "-j", "2", "-p", "x=1..4", "--", PYTHON, "train.py", "{x}"]
     done = replicate(*words, cwd=queue.top)
@@ -365,7 +365,7 @@ def test_a_sweep_runs_on_workers_that_slurm_starts(cluster: Slurm, queue: GitRep
 
 
 def test_workers_that_slurm_refuses_are_said_and_nothing_is_queued(cluster: Slurm, queue: GitRepo) -> None:
-    pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue here: pip install 'git-replicate[dask]'")
+    pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue here: pip install dask-jobqueue")
     queue.write("replicate.toml", '[submit]\noptions = ["--partition=none"]\n')
     done = replicate("sweep", "--engine", "slurm", "--seeds", "2", "--", PYTHON, "train.py", cwd=queue.top)
     assert done.returncode == 1

@@ -177,6 +177,22 @@ def test_a_param_that_varies_is_shown_before_one_that_some_runs_have_all_alike()
     assert text.render(table, width=20).splitlines()[0].split() == ["run", "varies"]
 
 
+def test_columns_that_most_runs_have_come_before_those_that_few_have_and_a_status_is_not_cut() -> None:
+    columns = ("run", "status", *(f"metrics.only_{n:02}_of_few" for n in range(30)), "params.lr", "metrics.loss")
+    rows = []
+    for n in range(30):
+        few: list[float | None] = [None] * 30
+        few[n] = float(n)
+        few[7] = n * 0.5 if n < 12 else few[7]
+        rows.append((f"{n:08}", "finished (rerun)", *few, n * 0.1, n * 1.5))
+    names, first, *_ = text.render(Table(columns, tuple(rows)), width=60).split("\n")
+    assert names.split() == ["run", "status", "only_07_of_few", "lr", "loss"]
+    assert first.split() == ["00000000", "finished", "(rerun)", "0", "0", "0"]
+    head = text.render(Table(columns, tuple(rows)), width=200).split("\n")[0].split()
+    assert head[-2:] == ["lr", "loss"]
+    assert len(head) > 5
+
+
 def test_long_facts_are_cut_and_what_was_moved_can_be_opened() -> None:
     document = {
         "experiment": "a", "id": "b", "status": "finished", "runtime": {"cpu_features": "AVX512 " * 60},

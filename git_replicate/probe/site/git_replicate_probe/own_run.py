@@ -218,4 +218,5 @@ def _tool(path: str) -> list[str]:
 
     if find_spec("pygit2") is not None and find_spec("git_replicate.cli") is not None:
         return [sys.executable, "-m", "git_replicate"]
-    raise RuntimeError("git replicate: there is no git-replicate on the PATH; pip install git-replicate")
+    install = f"{sys.executable} -m pip install pygit2 tomli tomli-w psutil blake3"
+    raise RuntimeError(f"git replicate: there is no git-replicate on the PATH; for this Python: {install}")
