@@ -306,3 +306,11 @@ def test_a_bare_repository_is_told_what_works_there(tmp_path: Path, words: list[
 )
 def test_counts_are_written_as_a_person_would(number: int, noun: str, plural: str, text: str) -> None:
     assert count(number, noun, plural) == text
+
+
+def test_what_is_required_is_named_and_what_is_not_is_not(repo: GitRepo) -> None:
+    done = replicate("bundle", cwd=repo.top)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        2,
+        "git replicate: the following arguments are required: FILE",
+    )

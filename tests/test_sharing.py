@@ -149,6 +149,22 @@ def test_runs_of_other_machines_are_named_by_recover_and_left_to_them(repo: GitR
     assert done.stderr == "nothing to recover\n1 run of alpha not looked at: git replicate recover, there\n"
 
 
+def test_a_word_that_is_neither_a_file_nor_a_remote(repo: GitRepo) -> None:
+    for words in (("fetch", "nope.bundle"), ("push", "nope")):
+        done = replicate(*words, cwd=repo.top)
+        assert (done.returncode, done.stderr) == (
+            1, f"git replicate: there is no file and no remote '{words[1]}'\nhint: git remote add origin URL\n"
+        )  # fmt: skip
+    repo.git("remote", "add", "origin", "../a.git")
+    repo.write("backups/readme", "x")
+    for word in ("nope.bundle", "deep/er/nope.bundle", "backups/nope"):
+        assert replicate("fetch", word, cwd=repo.top).stderr == (
+            f"git replicate: there is no file and no remote '{word}'\nhint: git remote -v\n"
+        )
+    experiment = replicate("push", "digits/deep", cwd=repo.top)
+    assert "no file" not in experiment.stderr
+
+
 def test_remotes_are_found_as_git_finds_them(repo: GitRepo) -> None:
     assert replicate("push", cwd=repo.top).stderr == (
         "git replicate: this repository has no remote\nhint: git remote add origin URL\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -32,18 +33,30 @@ def add_prefix(parser: argparse.ArgumentParser) -> None:
 
 
 def meant(context: Context, words: Sequence[str | None], *, pushing: bool) -> tuple[Remote, tuple[str, ...]]:
-    """The remote and the experiments of a command line; a first word that names no remote is an experiment."""
+    """The remote and the experiments of a command line; a first word that names no remote or file is an experiment."""
     from git_replicate.core.errors import UserError
-    from git_replicate.git.remotes import default_remote, find_remote, is_remote
+    from git_replicate.git.remotes import default_remote, find_remote, is_remote, remote_names
 
     layout, config = context.repository.layout, context.config
     given = [word for word in words if word]
     if given and is_remote(given[0], config):
         return find_remote(given[0], layout, config), tuple(given[1:])
-    if given and not _is_experiment(given[0]):
-        raise UserError(f"no remote is called {given[0]!r}", "git remote -v")
+    if given and (not remote_names(config) and not config.get("replicate.remote")):
+        raise UserError(f"there is no file and no remote {given[0]!r}", "git remote add origin URL")
+    if given and (not _is_experiment(given[0]) or _is_lost_file(given[0], context)):
+        raise UserError(f"there is no file and no remote {given[0]!r}", "git remote -v")
     _, branch = context.repository.head()
     return default_remote(layout, config, branch, pushing=pushing), tuple(given)
+
+
+def _is_lost_file(word: str, context: Context) -> bool:
+    """Whether a word that is no file was meant for one: by its ending, or as it would lie in a folder that is there."""
+    from git_replicate.core.names import RUNS_PREFIX
+
+    folder = os.path.dirname(word.rstrip("/"))
+    if not word.endswith(".bundle") and not (folder and os.path.isdir(folder)):
+        return False
+    return not context.repository.list_refs(f"{RUNS_PREFIX}{word.strip('/')}/")
 
 
 def _is_experiment(word: str) -> bool:

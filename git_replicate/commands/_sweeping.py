@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.sizes import count
 from git_replicate.core.strategies import GRID, MANUAL, RANDOM
 
 if TYPE_CHECKING:
@@ -182,13 +183,13 @@ def slots(options: argparse.Namespace) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": devices[n % len(devices)]} for n in range(options.jobs or len(devices))]
 
 
-def show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int:
-    """The runs that would be done, as a table."""
+def show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned], there: str = "") -> int:
+    """The runs that would be done, as a table; what of them is there already, as words to follow others, is said."""
     from git_replicate.core.table import Table
     from git_replicate.render import text
 
     if not missing:
-        context.console.say("nothing to do")
+        context.console.say(f"nothing to do{there}")
         return 0
     names = list(sweep.space.dimensions)
     seed = ("seed",) if sweep.seeds else ()
@@ -200,4 +201,6 @@ def show_plan(context: Context, sweep: Sweep, missing: Sequence[Planned]) -> int
     context.console.answer(text.render(Table(columns, rows), width=context.console.width), page=True)
     if len(missing) > _SHOWN:
         context.console.say(f"and {len(missing) - _SHOWN:,} more runs")
+    if there:
+        context.console.say(f"{count(len(missing), 'run')} to do{there}")
     return 0

@@ -65,6 +65,9 @@ def build_parser(command: Command, module: ModuleType) -> Parser:
     examples = "\n".join(["examples:", *(f"  {example}" for example in EXAMPLES[command.name])]).replace("%", "%%")
     parser = Parser(prog=f"{PROGRAM} {command.name}", description=description, epilog=examples, allow_abbrev=False)
     module.configure(parser)
+    for action in parser._actions:
+        if action.nargs == "*" and not action.option_strings:
+            action.required = False  # argparse would name it among those that lack
     parser.usage = _usage(parser).replace("%", "%%")
     return parser
 

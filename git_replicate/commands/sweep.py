@@ -125,7 +125,8 @@ def _execute(options: argparse.Namespace, context: Context, stack: contextlib.Ex
         if job.sweep.planned:
             missing, begun, there = _missing(options, context, job, known, engine)
             if options.dry_run:
-                return show_plan(context, job.sweep, missing)
+                words = _there_already([r for _, r in there], job.sweep.id, resumed=known is not None)
+                return show_plan(context, job.sweep, missing, words)
             return _carry_out(options, context, job, known, engine, Listed(missing), begun, len(missing), there)
         if job.sweep.strategy == MANUAL:
             raise UsageError("the points of this sweep were chosen by hand", f"add -i: --resume {job.sweep.id} -i")

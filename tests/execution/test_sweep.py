@@ -230,6 +230,9 @@ def test_what_has_finished_before_is_not_done_again_unless_asked(program: GitRep
         "nothing to do, 2 there already (again: --repeat)",
         f"to compare them: git replicate collate --where \"sweep = '{ids[0]}'\" --group-by params",
     ]
+    planned = sweep(program, "-p", "lr=0.5,0.25", "-p", "depth=1", "--dry-run", "--", *COMMAND)
+    assert (planned.returncode, planned.stdout) == (0, "")
+    assert planned.stderr.splitlines()[-1] == "nothing to do, 2 there already (again: --repeat)"
     assert sweep(program, "-p", "lr=0.5", "-p", "depth=1", "--repeat", "--", *COMMAND).returncode == 0
     assert len(records(program)) == 4
     program.write("train.py", TRAIN + "# other code\n")
