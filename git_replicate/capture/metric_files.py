@@ -20,9 +20,12 @@ from git_replicate.capture.documents import LIMIT, parse_document
 from git_replicate.capture.values import clean_text
 from git_replicate.core.errors import UserError
 from git_replicate.core.frozen import frozen
+from git_replicate.core.patterns import lazy
 from git_replicate.core.record import Best
 
 _TIME_NAMES: Final = ("time", "wall_time", "walltime", "elapsed")
+_COMMA: Final = lazy(r"[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?")
+_THOUSANDS: Final = lazy(r"[+-]?[1-9]\d{0,2},\d{3}")
 _CLOCK_SLACK: Final = 2.0
 """Seconds by which a file's time may lie before the run's start: file systems and servers keep coarse clocks."""
 
@@ -95,7 +98,7 @@ def read_metrics_file(path: str, *, shown: str = "", since: float | None = None)
     kind = os.path.splitext(path)[1].lower()
     try:
         if kind in (".csv", ".tsv"):
-            _read_table(curves, data, "\t" if kind == ".tsv" else ",")
+            _read_table(curves, data, "\t" if kind == ".tsv" else "")
             return curves, "" if curves else f"{shown}: no numbers in it"
         if kind in (".jsonl", ".ndjson"):
             _add_list(curves, "", [json.loads(line) for line in data.splitlines() if line.strip()])
@@ -153,8 +156,11 @@ def _first_number(table: Mapping[Any, Any], names: Sequence[str]) -> float | int
 
 
 def _read_table(curves: Curves, data: bytes, delimiter: str) -> None:
-    """Rows of a CSV file: a column a metric, or (columns metric and value) a row a point."""
-    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", errors="replace")), delimiter=delimiter)
+    """Rows of a CSV file: a column a metric, or (columns metric and value) a row a point; "" finds the delimiter."""
+    text = data.decode("utf-8-sig", errors="replace")
+    delimiter = delimiter or _delimiter(text)
+    read = _decimal_comma if _has_decimal_commas(text, delimiter) else number
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
     fields = [field for field in rows.fieldnames or [] if field]
     lower = {field.strip().lower(): field for field in fields}
     label = lower.get("metric") or lower.get("name")
@@ -163,7 +169,33 @@ def _read_table(curves: Curves, data: bytes, delimiter: str) -> None:
         own = _first_number({field.strip(): row.get(field) or "" for field in fields}, STEP_NAMES)
         step = int(own) if own is not None and own == own and abs(own) < 2**62 else None
         cells = {(row.get(long) or ""): row.get(lower["value"])} if long else {f.strip(): row.get(f) for f in fields}
-        for name, text in cells.items():
-            value = number(text) if text else None
+        for name, cell in cells.items():
+            value = read(cell) if cell else None
             if value is not None and name and name.lower() not in STEP_NAMES:
                 curves.add(clean_text(name), value, position if step is None and not long else step)
+
+
+def _delimiter(text: str) -> str:
+    """What parts the cells: a comma, unless it does not in every row what a semicolon or a tab does in all of them."""
+    if not text.endswith("\n"):
+        text = text.rpartition("\n")[0] if text.count("\n") > 1 else text  # the last row may be half a row
+    for delimiter in (",", ";", "\t"):
+        widths = {len(row) for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row}
+        if len(widths) == 1 and widths.pop() > 1:
+            return delimiter
+    return ","
+
+
+def _has_decimal_commas(text: str, delimiter: str) -> bool:
+    """Whether numbers have a comma where others have a point: none has a point, and some comma parts no thousands."""
+    if delimiter == ",":
+        return False
+    cells = [cell.strip() for row in csv.reader(io.StringIO(text), delimiter=delimiter) for cell in row]
+    with_comma = [cell for cell in cells if _COMMA.fullmatch(cell)]
+    return any(not _THOUSANDS.fullmatch(cell) for cell in with_comma) and not any(
+        "." in cell and number(cell) is not None for cell in cells
+    )
+
+
+def _decimal_comma(text: str) -> float | int | None:
+    return number(text.replace(",", ".") if _COMMA.fullmatch(text.strip()) else text)

@@ -33,6 +33,17 @@ def curves_of(**values: float) -> Curves:
         ("m.csv", "acc,name\n0.5,a\n0.9,b\n", {"acc": 0.9}),
         ("m.tsv", "acc\tf1\n0.5\t\n", {"acc": 0.5}),
         ("m.csv", "\ufeffmetric,value\nacc,0.5\nf1,0.25\n", {"acc": 0.5, "f1": 0.25}),
+        ("m.csv", "epoch;loss\n1;0,5\n2;0,25\n", {"loss": 0.25}),
+        ("m.csv", "epoch;loss\n1;0,5\n2;0,25\n3;", {"loss": 0.25}),
+        ("m.csv", "epoch;loss;acc\n1;0.5;1e-3\n", {"loss": 0.5, "acc": 0.001}),
+        ("m.csv", "loss;acc\n0,5;,7\n", {"loss": 0.5, "acc": 0.7}),
+        ("m.csv", "loss\tacc\n0,5\t-1,5e-3\n", {"loss": 0.5, "acc": -0.0015}),
+        ("m.csv", "step\tacc\n1\t0.5\n", {"acc": 0.5}),
+        ("m.csv", 'note,acc\n"a;b",0.5\n', {"acc": 0.5}),
+        ("m.csv", "a;b,acc\n1;2,0.5\n", {"acc": 0.5}),
+        ("m.csv", "acc,f1\n0.5,0.25\n0.75\n", {"acc": 0.75, "f1": 0.25}),
+        ("m.csv", "loss;images\n0.5;1,234\n", {"loss": 0.5}),
+        ("m.tsv", "epoch\tloss\n1\t0,5\n", {"loss": 0.5}),
         ("m.jsonl", '{"step": 1, "loss": 0.5}\n\n{"step": 2, "loss": 0.25}\n', {"loss": 0.25}),
     ],
 )
@@ -60,6 +71,7 @@ def test_lists_and_rows_are_curves(tmp_path: Path) -> None:
         ("m.json", '{"name": "x"}', "m.json: no numbers in it"),
         ("m.json", "", "m.json: no numbers in it"),
         ("m.jsonl", "{\n", "m.jsonl: "),
+        ("m.csv", "n;images\na;1,234\n", "m.csv: no numbers in it"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_notice(tmp_path: Path, name: str, text: str, notice: str) -> None:
