@@ -47,7 +47,9 @@ def execute(options: argparse.Namespace, context: Context) -> int:
             document["curves"] = curves
         _reading.put(context, options, json_.dump(document))
         return 0
-    _reading.put(context, options, _describe(context, document, curves))
+    _reading.put(
+        context, options, _describe(context, document, curves, None if options.output else context.console.width)
+    )
     return 0
 
 
@@ -71,8 +73,10 @@ def _curves(text: bytes | None) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _describe(context: Context, document: dict[str, Any], curves: dict[str, list[dict[str, Any]]]) -> str:
+def _describe(
+    context: Context, document: dict[str, Any], curves: dict[str, list[dict[str, Any]]], width: int | None
+) -> str:
     from git_replicate.render.details import describe_run
 
-    style = context.console.style
-    return describe_run(document, curves, style, os.path.relpath(context.repository.layout.common_dir))
+    git_dir = os.path.relpath(context.repository.layout.common_dir)
+    return describe_run(document, curves, context.console.style, git_dir, width)

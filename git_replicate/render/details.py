@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,6 +12,7 @@ from git_replicate.core.nested import flat
 from git_replicate.core.sizes import count
 from git_replicate.core.table import human
 from git_replicate.core.verdict import describe_verdict
+from git_replicate.render.text import width_of
 
 Style = Callable[..., str]
 """(text, style names…) to the text made safe for a terminal, perhaps in colour."""
@@ -18,14 +20,20 @@ _BARS = "▁▂▃▄▅▆▇█"
 _MOST_PACKAGES = 12
 _MOST_NAMES = 20
 _MOST_CALLS = 6
+_HEAD = re.compile(r"  (?:(?P<name>\S+(?: \S+)*) {2,})?(?=\S)")
+_COPIED = frozenset({"command", "message", "comment"})
 _LONGEST = 100
 """Characters of a fact about the runtime."""
 
 
 def describe_run(
-    document: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]], style: Style, git_dir: str = ".git"
+    document: Mapping[str, Any],
+    curves: Mapping[str, Sequence[Mapping[str, Any]]],
+    style: Style,
+    git_dir: str = ".git",
+    width: int | None = None,
 ) -> str:
-    """`git_dir`: the common git directory as the person would name it."""
+    """`git_dir`: the common git directory as the person would name it; `width`: of their terminal, None without one."""
     style = _in_one_line(style)
     lines = [style(f"run {document['experiment']}/{document['id']}", "yellow")]
     lines += _pairs(_head(document), style)
@@ -37,6 +45,8 @@ def describe_run(
             lines += ["", style(title.replace("_", " "), "bold"), *_pairs(_annotated(document, title, values), style)]
     for name, points in curves.items():
         numbers = [point["value"] for point in points]
+        if len(numbers) < 2:
+            continue  # its value stands above
         lines.append(f"  {style(name)}  {sparkline(numbers)}  {count(len(numbers), 'point')}")
     for title, text in (("code", _code(document)), ("seeds", _seeds(document.get("seeds", {})))):
         if text:
@@ -56,7 +66,26 @@ def describe_run(
     missing = document.get("missing", [])
     if missing:
         lines += ["", style("not complete", "bold"), *(f"  {style(entry)}" for entry in missing)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(part for line in lines for part in _hung(line, width)) + "\n"
+
+
+def _hung(line: str, width: int | None) -> list[str]:
+    """A line that lists much, as several that fit, each below where the list begins; all others as they are.
+
+    Only a list is parted, at its commas: a command or a path that is copied stays in one piece.
+    """
+    head = _HEAD.match(line)
+    if width is None or head is None or head["name"] in _COPIED or width_of(line) <= width or "\x1b" in line:
+        return [line]
+    items = line[head.end() :].split(", ")
+    shown = [head[0] + items[0]]
+    for item in items[1:]:
+        if width_of(f"{shown[-1]}, {item},") <= width:
+            shown[-1] += f", {item}"
+        else:
+            shown[-1] += ","
+            shown.append(" " * width_of(head[0]) + item)
+    return shown
 
 
 def _in_one_line(style: Style) -> Style:

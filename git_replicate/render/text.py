@@ -32,7 +32,7 @@ def render(table: Table, *, width: int | None = None, paint: Paint | None = None
     cells = [[_cell(*pair) for pair in zip(row, params, strict=True)] for row in table.rows]
     shown = _fit(table, columns, cells, width)
     dropped = [i for i in range(len(columns)) if i not in shown]
-    sizes = {i: max([_width(columns[i]), *(_width(row[i]) for row in cells)]) for i in shown}
+    sizes = {i: max([width_of(columns[i]), *(width_of(row[i]) for row in cells)]) for i in shown}
     if width is not None:
         sizes = _shrink(sizes, {i: min(_narrowest(table, columns, cells, i), width) for i in shown}, width)
     right = {i for i in shown if _numeric(table.rows, i)}
@@ -53,11 +53,11 @@ def _constants(table: Table, width: int | None) -> str:
     """What is the same in every row, as much as fits in one line, and how much more there is."""
     pairs = [f"{short_name(name, ())}={_cell(value, name.startswith('params.'))}" for name, value in table.constants]
     text = _GAP.join(pairs)
-    if width is None or _width(text) <= width:
+    if width is None or width_of(text) <= width:
         return text
     shown, used = 0, len(f"… {len(pairs)} more")
-    while shown < len(pairs) - 1 and used + _width(pairs[shown]) + len(_GAP) <= width:
-        used += _width(pairs[shown]) + len(_GAP)
+    while shown < len(pairs) - 1 and used + width_of(pairs[shown]) + len(_GAP) <= width:
+        used += width_of(pairs[shown]) + len(_GAP)
         shown += 1
     if not shown:
         return _cut(text, width)
@@ -120,12 +120,12 @@ def _rank(columns: Sequence[str], position: int) -> tuple[int, int]:
 
 def _narrowest(table: Table, columns: Sequence[str], cells: Sequence[Sequence[str]], position: int) -> int:
     """The least width of a column: a number is never cut, a text and a heading may be."""
-    widest = max((_width(row[position]) for row in cells), default=0)
+    widest = max((width_of(row[position]) for row in cells), default=0)
     if table.columns[position] in _WHOLE:
-        return max(widest, _width(columns[position]))
+        return max(widest, width_of(columns[position]))
     if _numeric(table.rows, position):
-        return max(widest, min(_width(columns[position]), _NARROWEST))
-    return min(max(widest, _width(columns[position])), _NARROWEST)
+        return max(widest, min(width_of(columns[position]), _NARROWEST))
+    return min(max(widest, width_of(columns[position])), _NARROWEST)
 
 
 def _shrink(sizes: dict[int, int], least: dict[int, int], width: int) -> dict[int, int]:
@@ -142,7 +142,7 @@ def _shrink(sizes: dict[int, int], least: dict[int, int], width: int) -> dict[in
 
 def _middle(text: str, size: int) -> str:
     """A heading cut in its middle: names that begin alike often differ at their ends."""
-    if _width(text) <= size or not text.isascii():
+    if width_of(text) <= size or not text.isascii():
         return _cut(text, size)
     tail = (size - 1) // 2
     return f"{text[: size - 1 - tail]}…{text[len(text) - tail :]}"
@@ -161,7 +161,7 @@ def _numeric(rows: Sequence[Sequence[Any]], position: int) -> bool:
 
 
 def _pad(text: str, size: int, right: bool, *, last: bool) -> str:
-    blank = " " * max(size - _width(text), 0)
+    blank = " " * max(size - width_of(text), 0)
     return blank + text if right else text if last else text + blank
 
 
@@ -175,18 +175,19 @@ def _clean(text: str) -> str:
 
 
 def _cut(text: str, size: int) -> str:
-    if _width(text) <= size:
+    if width_of(text) <= size:
         return text
     kept, used = "", 0
     for character in text:
-        used += _width(character)
+        used += width_of(character)
         if used > size - 1:
             break
         kept += character
     return kept + "…"
 
 
-def _width(text: str) -> int:
+def width_of(text: str) -> int:
+    """The columns of a terminal that a text takes."""
     if text.isascii():
         return len(text)
     return sum(

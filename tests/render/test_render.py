@@ -203,3 +203,24 @@ def test_long_facts_are_cut_and_what_was_moved_can_be_opened() -> None:
     (features,) = (line for line in lines if "cpu_features" in line)
     assert features.endswith("AVX512… (420 characters)")
     assert len(features) < 140
+
+
+def test_a_long_list_hangs_below_its_beginning_on_a_terminal_and_a_command_is_one_line() -> None:
+    document = {
+        "experiment": "e", "id": "1", "status": "finished", "command": ["echo", *("word, " * 20).split()],
+        "code": {"snapshot": "abc", "executed": [f"package/module_{n:02}.py" for n in range(8)]},
+        "metrics": {"acc": 0.5},
+    }  # fmt: skip
+    curves = {"acc": [{"value": 0.5}], "loss": [{"value": 0.5}, {"value": 0.25}]}
+    lines = describe_run(document, curves, lambda text, *styles: text, width=60).splitlines()
+    first = lines.index("  executed  package/module_00.py, package/module_01.py,")
+    assert lines[first + 1 : first + 4] == [
+        "            package/module_02.py, package/module_03.py,",
+        "            package/module_04.py, package/module_05.py,",
+        "            package/module_06.py, package/module_07.py",
+    ]
+    assert [line for line in lines if len(line) > 60] == [line for line in lines if "command" in line]
+    assert "  loss  █▁  2 points" in lines
+    assert not [line for line in lines if "1 point" in line]
+    piped = describe_run(document, curves, lambda text, *styles: text).splitlines()
+    assert "package/module_07.py" in next(line for line in piped if "executed" in line)
