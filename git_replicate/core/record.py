@@ -182,6 +182,10 @@ class Record:
     status: Status = _doc("queued, running, finished, failed, interrupted, pruned or lost")
     command: tuple[str, ...] = _doc("the command and its arguments, secrets masked", default=())
     directory: str = _doc("where it ran, relative to the top of the worktree", default="")
+    stdin: Mapping[str, Any] = _mapping(
+        "what standard input was: kind (pipe, of which nothing is kept, or file), and of a file path, bytes and hash; "
+        "absent for a terminal or /dev/null"
+    )
     started: datetime | None = _doc("UTC; of a queued run, when it was queued", default=None)
     finished: datetime | None = _doc("UTC", default=None)
     seconds: float | None = _doc("wall-clock time of the command, seconds", default=None)

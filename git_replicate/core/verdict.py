@@ -6,15 +6,14 @@ about why they differ: that is `core.causes`.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from git_replicate.core.frozen import frozen
+from git_replicate.core.printed import describe_difference, first_difference, same_printed
 from git_replicate.core.record import Record, Status
 from git_replicate.core.settings import Tolerance
 from git_replicate.core.table import same
@@ -75,12 +74,17 @@ class Verdict:
     outputs: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
     causes: tuple[Mapping[str, Any], ...] = ()
+    printed: Mapping[str, str] = field(default_factory=dict)
+    """The first lines that differ, where all that is compared is the same."""
+    unkept: tuple[str, ...] = ()
+    """What the original was given and no record holds."""
 
     def as_document(self) -> dict[str, Any]:
         """The verdict without what is empty."""
         parts = {
             "outcome": str(self.outcome), "reason": self.reason, "against": self.against, "metrics": dict(self.metrics),
             "curves": dict(self.curves), "outputs": dict(self.outputs), "log": self.log,
+            "printed": dict(self.printed), "unkept": list(self.unkept),
             "causes": [{name: value for name, value in cause.items() if value is not None} for cause in self.causes],
         }  # fmt: skip
         return {name: value for name, value in parts.items() if value}
@@ -117,8 +121,10 @@ def compare_runs(original: Side, again: Side, tolerances: Tolerances, *, ignore:
     found = [Outcome(entry["outcome"]) for entry in (*metrics.values(), *curves.values())]
     found += [Outcome(outcome) for outcome in outputs.values()]
     log, reason = "", ""
+    tops = {*original.tops, *again.tops}
     if not found:
-        log = str(_compare_logs(original.log, again.log, {*original.tops, *again.tops}))
+        same_lines = same_printed(original.log, again.log, tops)
+        log = str(Outcome.IDENTICAL if same_lines else Outcome.DIFFERS)
         found = [Outcome(log)]
     if _ending(first) != _ending(second):
         reason = f"the original {_ending(first)}, the run {_ending(second)}"
@@ -126,7 +132,9 @@ def compare_runs(original: Side, again: Side, tolerances: Tolerances, *, ignore:
     worst = max(found, key=_SEVERITY.index)
     if worst is not Outcome.DIFFERS and _ending(first) != "finished":
         reason = f"both {_ending(first).replace('was ', 'were ')}"
-    return Verdict(worst, reason, name, metrics, curves, outputs, log)
+    printed = {} if log or worst is Outcome.DIFFERS else first_difference(original.log, again.log, tops)
+    unkept = ("standard input",) if first.stdin.get("kind") == "pipe" else ()
+    return Verdict(worst, reason, name, metrics, curves, outputs, log, printed=printed, unkept=unkept)
 
 
 def _ending(record: Record) -> str:
@@ -185,25 +193,6 @@ def _matches(path: str, pattern: str) -> bool:
     return fnmatchcase(path, pattern) or (pattern.startswith("**/") and fnmatchcase(path, pattern[3:]))
 
 
-def _compare_logs(first: bytes, second: bytes, tops: Collection[str]) -> Outcome:
-    """What was printed; the order of lines does not count, since two streams meet in it, nor does where a run was."""
-    places = _places(tops)
-    return Outcome.IDENTICAL if _lines(first, places) == _lines(second, places) else Outcome.DIFFERS
-
-
-def _places(tops: Collection[str]) -> re.Pattern[bytes]:
-    """Any checkout's folder, or one of these, as the beginning of a path; the checkouts lie in them, so come first."""
-    known = [re.escape(os.fsencode(top)) for top in sorted(tops, key=len, reverse=True) if top.strip("/")]
-    inner = rb"/replicate/worktrees/[^/\s]+/tree"
-    within = rb"/(?!/)[^\s\"':]{0,300}?"  # bounded, and no start in a row of slashes: a line can be very long
-    checkouts = [top + rb"/\.git(?:" + within + rb")?" + inner for top in known]
-    return re.compile(rb"(?<![\w.-])(?:" + b"|".join([*checkouts, within + inner, *known]) + rb")(?![\w.-])")
-
-
-def _lines(log: bytes, places: re.Pattern[bytes]) -> list[bytes]:
-    return sorted(places.sub(b"\0", line) for line in re.split(rb"\r?\n", log.rstrip()))
-
-
 def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
     """A verdict's document as lines for a person: the outcome, then what is not identical."""
     lines = [verdict["outcome"].replace("-", " ") + (f": {verdict['reason']}" if verdict.get("reason") else "")]
@@ -219,9 +208,13 @@ def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
     ]
     if verdict.get("log") == Outcome.DIFFERS:
         lines.append("  what was printed: differs")
+    if verdict.get("printed"):
+        lines.append(describe_difference(verdict["printed"]))
     causes = verdict.get("causes", [])
     if not causes and verdict["outcome"] == Outcome.DIFFERS and "reason" not in verdict:
-        lines.append("  nothing that is recorded differs: a clock, the network, threads or the system's randomness?")
+        unkept = "".join(f"its {what}, which was not kept, " for what in verdict.get("unkept", ()))
+        others = "environment variables, a clock, the network, threads or the system's randomness?"
+        lines.append(f"  nothing that is recorded differs: {unkept}{others}")
     if causes:
         lines.append("  what differs between the two, likeliest first:")
         for cause in causes[:8]:

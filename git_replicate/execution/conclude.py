@@ -194,6 +194,7 @@ def with_outcome(record: Record, plan: Plan, outcome: Outcome | None, status: St
         exit_code=outcome.exit_code,
         signal=outcome.signal or "",
         process=process,
+        stdin={} if outcome.idle_input else record.stdin,
     )
 
 

@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from git_replicate.capture import machine
+from git_replicate.capture.standard_input import is_idle
 from git_replicate.execution import holder, signals, terminal
 from git_replicate.execution.backlog import Backlog
 from git_replicate.execution.checkpoints import Checkpoints
@@ -392,6 +393,7 @@ def _outcome(watch: _Watch, started: datetime, guard: Guard | None) -> Outcome:
     for descriptor in (watch.reports, watch.orders, watch.events, *(stream.file for stream in watch.streams)):
         os.close(descriptor)
     outcome = read_outcome(
-        watch.ended or {}, started, peak=watch.memory.bytes, interrupted_by=watch.interrupted_by, problem=watch.problem
-    )
+        watch.ended or {}, started, peak=watch.memory.bytes, interrupted_by=watch.interrupted_by, problem=watch.problem,
+        idle_input=is_idle(),
+    )  # fmt: skip
     return guard.judged(outcome) if guard is not None else outcome

@@ -26,6 +26,8 @@ class Outcome:
     cpu_seconds: float = 0.0
     interrupted_by: str | None = None
     problem: str = ""
+    idle_input: bool = False
+    """Whether standard input was a pipe into which nobody writes."""
     pruned: str = ""
     """Why its sweep ended it early, in words."""
 
@@ -39,7 +41,7 @@ class Outcome:
 
 def read_outcome(
     ended: Mapping[str, Any], started: datetime, *, peak: int = 0, interrupted_by: str | None = None, problem: str = "",
-    trusted: bool = False,
+    trusted: bool = False, idle_input: bool = False,
 ) -> Outcome:  # fmt: skip
     """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end.
 
@@ -59,4 +61,5 @@ def read_outcome(
         cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
         interrupted_by=interrupted_by or ended.get("typed"),
         problem=problem,
+        idle_input=idle_input,
     )

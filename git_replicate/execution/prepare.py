@@ -16,6 +16,7 @@ from git_replicate.capture.environment import capture_environment
 from git_replicate.capture.params import Params, capture_params, placeholders
 from git_replicate.capture.program import program_name
 from git_replicate.capture.seeds import draw_seed, seed_environment
+from git_replicate.capture.standard_input import describe_input
 from git_replicate.capture.tensorboard import EventSearch
 from git_replicate.core import record as records
 from git_replicate.core.errors import IN_A_BARE_ONE, GitError, StorageError, UserError
@@ -158,6 +159,8 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
     record = replace(record, code=code, missing=(*missing, *captured.doubts))
     if site is not None:
         record = replace(record, rerun_of=site.rerun_of, sweep=site.sweep, hybrid=site.hybrid)
+    if not (request.session or record.sweep or record.hybrid):  # a sweep's workers have their orders there
+        record = replace(record, stdin=describe_input(_worktree(place)))
     plan = make_plan(
         request,
         place.settings,
@@ -228,12 +231,6 @@ def capture_all(
     environment = secrets.mask(environment)
     unsure = (*doubts, *params.missing)
     return Captured(command, experiment, seeds, params, inputs.text, environment, unsure, environ, inputs, secrets)
-
-
-def surroundings(request: Request, place: Place, site: Site) -> tuple[bytes, bytes]:
-    """Environment and data as the record of a run that started now would hold them; nothing is recorded."""
-    captured = capture_all(request, place, None, site)
-    return captured.environment, captured.data
 
 
 def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -127,6 +127,8 @@ def rerun(commit: Oid, place: Place, changes: Changes) -> list[Rerun]:
         raise UserError(
             f"the command of {record.id} had a secret, which is not recorded", "run it anew: git replicate start"
         )
+    if record.stdin:
+        place.warn(_without_input(record.stdin))
     found = []
     with worktree(repo.layout, Oid(code.snapshot), code) as held:
         for number in range(max(changes.seeds, 1)):
@@ -134,6 +136,12 @@ def rerun(commit: Oid, place: Place, changes: Changes) -> list[Rerun]:
                 reuse(held, Oid(code.snapshot), code)
             found.append(_once(original, place, held, code, changes))
     return found
+
+
+def _without_input(stdin: Mapping[str, Any]) -> str:
+    if path := stdin.get("path"):
+        return f"its standard input was the file {path}; this run has the one that you give it: < {path}"
+    return "its standard input was a pipe, which is not kept; this run has the one that you give it"
 
 
 def _code_to_run(repo: Repository, record: Record, changes: Changes) -> Code:

@@ -25,7 +25,7 @@ from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
 from git_replicate.execution.missed import hint_at_missing
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place, surroundings
+from git_replicate.execution.prepare import Place, capture_all
 from git_replicate.execution.recover import LiveRun, live_runs
 from git_replicate.execution.replay import furnish, inside
 from git_replicate.execution.run import run_at
@@ -153,7 +153,8 @@ def look_around(task: Task) -> Surroundings:
         bench = _bench(task)
         site, _ = furnish(bench.held, bench.inner, task.request, os.environ, task.code)
         bench.used = True
-        environment, data = surroundings(task.request, bench.inner, site)
+        captured = capture_all(task.request, bench.inner, None, site)
+        environment, data = captured.environment, captured.data
         write = bench.inner.repository.write_blob
         return Surroundings(write(environment) if environment else "", write(data) if data else "")
     except (ReplicateError, OSError) as error:

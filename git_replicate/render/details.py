@@ -100,6 +100,8 @@ def _escaped(text: str) -> str:
 def _head(document: Mapping[str, Any]) -> dict[str, Any]:
     status = document["status"] + (f" ({document['reason']})" if document.get("reason") else "")
     head: dict[str, Any] = {"status": status, "command": shlex.join(document.get("command", [])) or "(session)"}
+    if stdin := document.get("stdin"):
+        head["standard input"] = stdin.get("path") or f"{stdin.get('kind')} (not kept)"
     for name in ("message", "directory", "started", "finished"):
         if name in document:
             head[name] = local(document[name]) if isinstance(document[name], datetime) else document[name]

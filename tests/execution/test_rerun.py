@@ -106,7 +106,7 @@ def test_the_clock_differs_and_the_metric_is_named(repo: GitRepo) -> None:
     done = replicate("rerun", "latest", cwd=repo.top)
     assert done.returncode == 3
     assert "  moment: " in done.stdout
-    assert "nothing that is recorded differs: a clock" in done.stdout
+    assert "nothing that is recorded differs: environment variables, a clock" in done.stdout
     assert "accuracy" not in done.stdout
 
 
