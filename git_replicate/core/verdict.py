@@ -212,9 +212,9 @@ def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
         lines.append(describe_difference(verdict["printed"]))
     causes = verdict.get("causes", [])
     if not causes and verdict["outcome"] == Outcome.DIFFERS and "reason" not in verdict:
-        unkept = "".join(f"its {what}, which was not kept, " for what in verdict.get("unkept", ()))
-        others = "environment variables, a clock, the network, threads or the system's randomness?"
-        lines.append(f"  nothing that is recorded differs: {unkept}{others}")
+        unkept = "".join(f"its {what} (not kept), " for what in verdict.get("unkept", ()))
+        lines.append(f"  nothing that is recorded differs: {unkept}environment variables, a clock,")
+        lines.append("    the network, threads or the system's randomness?")
     if causes:
         lines.append("  what differs between the two, likeliest first:")
         for cause in causes[:8]:

@@ -35,7 +35,7 @@ def test_a_pipe_is_recorded_and_said_where_the_run_is_made_again_without_it(prog
     done = replicate("rerun", "latest", cwd=program.top)
     assert done.returncode == 3
     assert "its standard input was a pipe, which is not kept; this run has the one that you give it" in done.stderr
-    assert "nothing that is recorded differs: its standard input, which was not kept, environment" in done.stdout
+    assert "nothing that is recorded differs: its standard input (not kept), environment" in done.stdout
 
 
 def test_a_file_is_recorded_with_its_hash(program: GitRepo) -> None:
