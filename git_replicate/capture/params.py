@@ -77,7 +77,13 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def placeholders(command: Iterable[str]) -> frozenset[str]:
     """The names between braces in a command that could be placeholders."""
-    return frozenset(found["name"] for word in command for found in _PLACEHOLDER.finditer(word))
+    return frozenset(_words_of(word) or found["name"] for word in command for found in _PLACEHOLDER.finditer(word))
+
+
+def _words_of(word: str) -> str:
+    """The name in a word that is nothing but `{name...}`, which stands for the items of a list; else ""."""
+    found = _PLACEHOLDER.fullmatch(word)
+    return found["name"].removesuffix("...") if found is not None and found["name"].endswith("...") else ""
 
 
 def fill_placeholders(
@@ -91,7 +97,8 @@ def fill_placeholders(
     """The command with `{name}`, `{seed}`, `{data.NAME}` and `{params_file}` filled in.
 
     Only names in `requested` and `data` are filled, `{seed}` only if a seed is passed, `{params_file}` only if a path
-    is; never behind `$` or `{`. Every other brace stays as it is. A value that is text is filled in verbatim.
+    is; never behind `$` or `{`. Every other brace stays as it is. A value that is text is filled in verbatim, a list as
+    JSON, or as a word for each item where a word is `{name...}`.
     """
     values = {f"data.{name}": named.path for name, named in (data or {}).items()}
     if seed is not None:
@@ -104,7 +111,15 @@ def fill_placeholders(
         name = found["name"]
         return values.get(name, values.get(name.replace("-", "_"), found[0]))
 
-    return tuple(_PLACEHOLDER.sub(filled, word) for word in command)
+    words: list[str] = []
+    for word in command:
+        name = _words_of(word)
+        value = requested.get(name, requested.get(name.replace("-", "_")))
+        if name and value is not None:
+            words += [placeholder_text(item) for item in (value if isinstance(value, list | tuple) else [value])]
+        else:
+            words.append(_PLACEHOLDER.sub(filled, word))
+    return tuple(words)
 
 
 def capture_params(

@@ -35,6 +35,8 @@ def set_params(record: Record, changes: Mapping[str, Any]) -> tuple[tuple[str, .
             continue
         if source == "requested" and words.count(old) == 1:  # where a placeholder was
             words[words.index(old)] = text
+        elif source == "requested" and _replace_run(words, _items(known.get(name)), _items(value)):
+            continue  # where one was that stands for the items of a list
         elif "params_file" in placeholders(words) or source in _HANDED:
             requested[name] = value
         elif source == "parsed" and program_of(record, name):
@@ -107,9 +109,9 @@ def _set_several(record: Record, words: list[str], name: str, value: Any) -> boo
         how = how or _guessed_several(words, name, old)
     if how not in ("words", "repeat") or program_of(record, name) or not _takes_options(words):
         return False
-    texts = [placeholder_text(item) for item in (value if isinstance(value, list | tuple) else [value])]
+    texts = _items(value)
     if _is_position(record, name):
-        return _replace_run(words, [placeholder_text(item) for item in old or ()], texts)
+        return _replace_run(words, _items(old), texts)
     option = record.runtime.get("options", {}).get(name) or f"--{name.replace('_', '-')}"
     places = _places(words, {option, *_options(name)}, len(old) if isinstance(old, list) and how == "words" else 1)
     at = places[0][0] if places else len(words)
@@ -120,6 +122,11 @@ def _set_several(record: Record, words: list[str], name: str, value: Any) -> boo
     else:
         words[at:at] = [word for text in texts for word in (option, text)]
     return True
+
+
+def _items(value: Any) -> list[str]:
+    """The words for the items of a list, or for a value that is none."""
+    return [placeholder_text(item) for item in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _guessed_several(words: Sequence[str], name: str, old: Sequence[Any]) -> str:

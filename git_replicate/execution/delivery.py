@@ -206,9 +206,12 @@ def _undelivered(sweep: Sweep, planned: Planned, record: Record) -> UserError | 
             why = f"the run has {name} = {seen}" if name in values else "nothing reads it"
         else:
             continue
+        words = command_taking(sweep.command, [name])
+        if isinstance(wanted, list | tuple):  # a parser that takes several values takes a word for each
+            words = words.replace(f"{{{name}}}", f"{{{name}...}}")
         return UserError(
             f"-p {name}: {wanted} was asked for, and {why}: the runs would not differ in it",
-            f"git replicate sweep ... -- {_shown(_with_params(sweep.command, [name]))}",
+            f"git replicate sweep ... -- {words}",
         )
     return None
 

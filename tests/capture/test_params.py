@@ -78,6 +78,15 @@ def test_only_known_placeholders_are_filled() -> None:
     assert placeholders(command) == {"lr", "other", "seed", "data.images"}
 
 
+def test_a_word_may_stand_for_the_items_of_a_list() -> None:
+    command = ("x", "--dims", "{dims...}", "{my-tags...}", "--all={dims...}", "{none...}", "{lr...}")
+    filled = fill_placeholders(command, {"dims": [5, 6], "my_tags": ["a", "b c"], "lr": 0.1})
+    assert filled == ("x", "--dims", "5", "6", "a", "b c", "--all={dims...}", "{none...}", "0.1")
+    assert placeholders(command) == {"dims", "my-tags", "dims...", "none", "lr"}
+    params = capture_params(filled, requested={"dims": [5, 6]}, template=command)
+    assert (params.values["dims"], params.source["dims"], params.unused) == ([5, 6], "requested", {})
+
+
 def test_a_request_that_fills_a_placeholder_is_a_param() -> None:
     params = capture_params(
         ["./sim", "0.1", "r50"], requested=[("lr", 0.1), ("model.name", "r50")],
