@@ -25,7 +25,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from git_replicate.capture import machine
-from git_replicate.capture.standard_input import is_idle
 from git_replicate.execution import holder, signals, terminal
 from git_replicate.execution.backlog import Backlog
 from git_replicate.execution.checkpoints import Checkpoints
@@ -394,6 +393,6 @@ def _outcome(watch: _Watch, started: datetime, guard: Guard | None) -> Outcome:
         os.close(descriptor)
     outcome = read_outcome(
         watch.ended or {}, started, peak=watch.memory.bytes, interrupted_by=watch.interrupted_by, problem=watch.problem,
-        idle_input=is_idle(),
+        group=watch.command,
     )  # fmt: skip
     return guard.judged(outcome) if guard is not None else outcome

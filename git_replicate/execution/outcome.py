@@ -28,6 +28,8 @@ class Outcome:
     problem: str = ""
     idle_input: bool = False
     """Whether standard input was a pipe into which nobody writes."""
+    group: int = 0
+    """The process group of the command."""
     pruned: str = ""
     """Why its sweep ended it early, in words."""
 
@@ -41,7 +43,7 @@ class Outcome:
 
 def read_outcome(
     ended: Mapping[str, Any], started: datetime, *, peak: int = 0, interrupted_by: str | None = None, problem: str = "",
-    trusted: bool = False, idle_input: bool = False,
+    trusted: bool = False, group: int = 0,
 ) -> Outcome:  # fmt: skip
     """The holder's `exit.json` as an outcome; of an empty one, that nobody saw the end.
 
@@ -61,5 +63,5 @@ def read_outcome(
         cpu_seconds=float(ended.get("cpu_seconds", 0.0)),
         interrupted_by=interrupted_by or ended.get("typed"),
         problem=problem,
-        idle_input=idle_input,
+        group=group,
     )

@@ -44,6 +44,32 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def left_in(group: int) -> list[tuple[int, str]]:
+    """The processes of a group that are there still, and their command lines; one question to the kernel if none is.
+
+    What made itself a group or session of its own, a daemon say, is not among them.
+    """
+    if not group:
+        return []
+    try:
+        os.killpg(group, 0)
+        numbers = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+    except (ProcessLookupError, FileNotFoundError):
+        return []
+    except PermissionError:  # they are another user's now
+        return []
+    found = []
+    for number in numbers:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            with open(f"/proc/{number}/stat", "rb") as file:
+                state, _, own = file.read().rpartition(b")")[2].split()[:3]
+            if int(own) == group and state not in (b"Z", b"X"):
+                with open(f"/proc/{number}/cmdline", "rb") as file:
+                    words = file.read().rstrip(b"\0").replace(b"\0", b" ")
+                found.append((number, words.decode(errors="replace")))
+    return found
+
+
 class PeakMemory:
     """The largest resident set of any one process of a command, looked at ever more rarely.
 

@@ -15,10 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from git_replicate.capture.standard_input import is_idle
 from git_replicate.capture.tensorboard import EventSearch
 from git_replicate.core.errors import GitError, StorageError
+from git_replicate.core.known_secrets import KnownSecrets
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record, Status
+from git_replicate.core.secrets import mask_text
 from git_replicate.execution import signals
 from git_replicate.execution.attempts import Earlier, find_earlier
 from git_replicate.execution.checkpoints import Checkpoints
@@ -29,6 +32,7 @@ from git_replicate.execution.launch import launch
 from git_replicate.execution.outcome import Outcome
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, Prepared, prepare
+from git_replicate.execution.processes import left_in
 from git_replicate.execution.site import Site
 from git_replicate.execution.spool import TOLD_FILE
 from git_replicate.probe import VARIABLE
@@ -125,9 +129,19 @@ def _run(
     spool = prepared.spool
     aside = Checkpoints(place.repository.layout.common_dir, spool)
     outcome = launch(words, env=env, directory=prepared.directory, spool=spool, guard=guard, checkpoints=aside)
+    outcome = replace(outcome, idle_input=is_idle())
     record = _conclude(prepared, place, outcome, scan, notes=notes)
+    # Asked last: what only ends a little later than its shell, a `tee` say, has ended by now.
+    if left := left_in(outcome.group):
+        place.warn(_still_running(left, prepared.secrets))
     place.say(f"run {prepared.name} {describe_outcome(record)}")
     return Ran(record, outcome)
+
+
+def _still_running(left: Sequence[tuple[int, str]], known: KnownSecrets) -> str:
+    shown = [f"{pid} {mask_text(known.mask(words))[:40]}" for pid, words in left[:3]]
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    return f"still running: {', '.join(shown)}{more}; what is printed or written now is not in the run"
 
 
 def _earlier(request: Request, place: Place, job: JobStart | None) -> Earlier | None:
