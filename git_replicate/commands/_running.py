@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -29,5 +30,10 @@ def confirm(context: Context, rows: Sequence[Row], *, yes: bool) -> None:
         context.console.say(f"{document['id']} by {user.get('name', '')}: {shlex.join(document.get('command', []))}")
     if len(foreign) > _SHOWN:
         context.console.say(f"and {len(foreign) - _SHOWN} more")
+    if not sys.stdin.isatty():
+        raise UserError(
+            "somebody else recorded what would run here, and nobody is there to be asked",
+            f"git replicate {shlex.join([*sys.argv[1:2], '--yes', *sys.argv[2:]])}",
+        )
     if not context.console.confirm("run this here?"):
         raise UserError("nothing was run", "to answer beforehand: --yes")

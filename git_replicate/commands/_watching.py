@@ -79,6 +79,7 @@ class Progress:
         return last if len(last) <= 160 else f"{last[:159]}…"
 
     def stopping(self, why: str, left: int) -> None:
+        self.tally.stopped = True
         waits = f"; {left} still running" if left else ""
         more = " (Ctrl-C again interrupts them)" if left and why == "interrupted" else ""
         self.say(f"no new runs: {why}{waits}{more}")

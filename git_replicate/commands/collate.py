@@ -13,7 +13,7 @@ from git_replicate.core import collate
 from git_replicate.core.errors import UsageError, UserError
 from git_replicate.core.query import parse_sort
 from git_replicate.core.sizes import count
-from git_replicate.core.table import Table, fold_constants
+from git_replicate.core.table import Table, fold_constants, human, plain
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
@@ -267,7 +267,7 @@ def _table(options: argparse.Namespace, context: Context, rows: Sequence[Row], c
     if options.cell:
         lines = full(options.rows, beside=options.cols)
         heads = full(options.cols, beside=",".join(lines))
-        return collate.pivot(rows, lines, heads, columns[-1])
+        return collate.pivot(rows, lines, heads, columns[-1], human if options.format == "text" else plain)
     if options.group_by:
         metrics = [name for name in columns if name.startswith("metrics.")] or sorted(
             {name for row in rows for name in row if name.startswith("metrics.")}

@@ -153,7 +153,7 @@ def _facts_elsewhere(run: RunElsewhere) -> dict[str, Any]:
 
 
 def _usage(run: LiveRun) -> dict[str, Any]:
-    """CPU and memory of the command and its children, if they are there to be asked."""
+    """CPU and memory of the command and its children, if they are there to be asked; that it stands still, if so."""
     import psutil
 
     process = run.spool.read_json("process.json").get("command")
@@ -162,6 +162,8 @@ def _usage(run: LiveRun) -> dict[str, Any]:
     try:
         main = psutil.Process(process["pid"])
         family = [main, *main.children(recursive=True)]
+        if main.status() == psutil.STATUS_STOPPED:
+            return {"state": "stopped (Ctrl-Z)", "memory_bytes": sum(p.memory_info().rss for p in family)}
         seconds = sum(p.cpu_times().user + p.cpu_times().system for p in family)
         elapsed = max(_now() - main.create_time(), 0.01)
         return {"cpu_percent": 100 * seconds / elapsed, "memory_bytes": sum(p.memory_info().rss for p in family)}

@@ -21,6 +21,8 @@ Group = tuple[tuple[Any, ...], list[Row]]
 FIRST: Final = ("experiment", "id", "status", "started", "seed")
 SEED_NAMES: Final = frozenset(["seed", "random_seed", "random_state", "manual_seed"])
 """Params that are the seed under another name."""
+Spell = Callable[[Any], str]
+"""A value as a text."""
 NOT_GROUPED: Final = SEED_NAMES | frozenset(
     [
         "device",
@@ -165,21 +167,29 @@ def numbers_of(rows: Iterable[Row], metric: str) -> list[float]:
     return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
 
 
-def pivot(rows: Sequence[Row], row_keys: Sequence[str], column_keys: Sequence[str], cell: str) -> Table:
-    """One line per combination of `row_keys`, one column per combination of `column_keys`, mean ± std in between."""
+def pivot(
+    rows: Sequence[Row], row_keys: Sequence[str], column_keys: Sequence[str], cell: str, spell: Spell = plain
+) -> Table:
+    """One line per combination of `row_keys`, one column per combination of `column_keys`, mean ± std in between.
+
+    spell: how values stand in the headings; in full where two would be spelt alike.
+    """
     heads = [values for values, _ in group(rows, column_keys)]
     lines = []
     for values, members in group(rows, row_keys):
         by_text = {_label(column_keys, key): part for key, part in group(members, column_keys)}
         cells = [spread(numbers_of(by_text.get(_label(column_keys, head), []), cell)) for head in heads]
         lines.append((*values, *cells))
-    names = (*row_keys, *(_label(column_keys, head) for head in heads))
+    labels = [_label(column_keys, head, spell) for head in heads]
+    if len({*labels}) < len(labels):
+        labels = [_label(column_keys, head) for head in heads]
+    names = (*row_keys, *labels)
     return Table(names, tuple(lines), notices=nan_notices(rows, [cell]))
 
 
-def _label(keys: Sequence[str], values: Sequence[Any]) -> str:
+def _label(keys: Sequence[str], values: Sequence[Any], spell: Spell = plain) -> str:
     return ", ".join(
-        f"{key.rpartition('.')[2]}={'none' if value is None else plain(value)}"
+        f"{key.rpartition('.')[2]}={'none' if value is None else spell(value)}"
         for key, value in zip(keys, values, strict=True)
     )
 

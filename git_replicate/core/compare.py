@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from git_replicate.core.collate import SEED_NAMES
 from git_replicate.core.table import Table, same
 
 _FRAME = ("status", "seed")
@@ -22,10 +23,18 @@ def difference_table(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], *
     return Table(("name", *labels, *(["change"] if len(rows) == 2 else [])), tuple(lines))
 
 
+def _is_seed(name: str) -> bool:
+    return name.startswith("params.") and name.rpartition(".")[2] in SEED_NAMES
+
+
 def _change(name: str, values: Sequence[Any]) -> float | int | None:
     """The second less the first, where both are numbers of which one is more than the other; seeds only differ."""
     first, second = values
-    if name in _FRAME or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+    if (
+        name in _FRAME
+        or _is_seed(name)
+        or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values)
+    ):
         return None
     change: float | int = second - first
     return change

@@ -24,6 +24,8 @@ class Tally:
     objective: Objective | None = None
     running: int = 0
     ended: Counter[str] = field(default_factory=Counter)
+    stopped: bool = False
+    """No further run begins."""
     odd: int = 0
     """Finished runs whose value is no number."""
     _values: dict[int, list[float]] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class Tally:
         """All in one line: counts, the end as it looks after so many seconds, the best."""
         words = [self.place(), f"{self.running} running"]
         words += [f"{self.failed} failed"] if self.failed else []
-        if self.done and self.total > self.done:
+        if self.done and self.total > self.done and not self.stopped:
             words.append(f"{span(seconds * (self.total - self.done) / self.done)} left")
         best = self.best()
         return "  ".join([*words, *([best] if best else [])])

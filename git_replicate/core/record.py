@@ -127,6 +127,7 @@ class Code:
     missing: str = _doc("why the snapshot is missing or incomplete, if it is", default="")
     executed: tuple[str, ...] = _doc("files of the worktree that were run or imported", default=())
     filter_failed: tuple[str, ...] = _doc("files git's filters refused; their raw bytes are in the tree", default=())
+    conflicted: tuple[str, ...] = _doc("files with a merge conflict, recorded as they were", default=())
     submodules: tuple[Submodule, ...] = _doc("dirty or unpushed submodules and embedded repositories", default=())
     left_out: tuple[LeftOut, ...] = _doc("what the snapshot leaves out, and why", default=())
 

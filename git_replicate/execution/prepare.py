@@ -301,16 +301,7 @@ def _snapshot(
         place.say(line)
     for line in snapshot.warnings:
         place.warn(line)
-    return snapshot, Code(
-        snapshot=snapshot.commit,
-        tree=snapshot.tree,
-        base=snapshot.base or "",
-        branch=snapshot.branch or "",
-        dirty=snapshot.dirty,
-        filter_failed=snapshot.filter_failed,
-        submodules=snapshot.submodules,
-        left_out=snapshot.left_out,
-    )
+    return snapshot, snapshot.code()
 
 
 def _checked_out(place: Place, spool: Spool, site: Site) -> tuple[Snapshot, Code]:

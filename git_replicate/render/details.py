@@ -155,9 +155,10 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
         shown["leaked"] = "files of the user's own worktree were read"
     if code.get("mixed"):
         shown["mixed"] = "code was loaded after it had been changed"
-    for name in ("executed", "changed_during_run", "filter_failed"):
+    for name in ("executed", "changed_during_run", "filter_failed", "conflicted"):
         if code.get(name):
-            shown[name.replace("_", " ")] = _listed(code[name])
+            words = "merge conflicts" if name == "conflicted" else name.replace("_", " ")
+            shown[words] = _listed(code[name])
     if code.get("left_out"):
         shown["left out"] = ", ".join(f"{entry['path']} ({entry['reason']})" for entry in code["left_out"])
     return shown

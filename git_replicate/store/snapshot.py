@@ -24,7 +24,7 @@ from git_replicate.core.frozen import frozen
 from git_replicate.core.names import RESERVED_FOLDER, RUNS_PREFIX
 from git_replicate.core.paths import quote_path, unquote_path
 from git_replicate.core.patterns import lazy
-from git_replicate.core.record import LeftOut, Submodule, WrittenFile
+from git_replicate.core.record import Code, LeftOut, Submodule, WrittenFile
 from git_replicate.core.settings import SnapshotSettings
 from git_replicate.git.collecting import await_collection
 from git_replicate.git.command import LOCAL_VARIABLES, Git
@@ -63,10 +63,25 @@ class Snapshot:
     left_out: tuple[LeftOut, ...] = ()
     filter_failed: tuple[str, ...] = ()
     submodules: tuple[Submodule, ...] = ()
+    conflicted: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
     """What is left out, as lines for `.gitignore`."""
     warnings: tuple[str, ...] = ()
     """Lines for a person, of what is not as it should be."""
+
+    def code(self) -> Code:
+        """What a record says of it."""
+        return Code(
+            snapshot=self.commit,
+            tree=self.tree,
+            base=self.base or "",
+            branch=self.branch or "",
+            dirty=self.dirty,
+            filter_failed=self.filter_failed,
+            conflicted=self.conflicted,
+            submodules=self.submodules,
+            left_out=self.left_out,
+        )
 
 
 @frozen
@@ -143,6 +158,7 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile:
         left_out=(*left_out, *refused, *nested.left_out),
         filter_failed=tuple(quote_path(path) for path in stored.raw),
         submodules=nested.submodules,
+        conflicted=tuple(map(quote_path, changes.conflicted)),
         offers=(*make_offers(repo, stored.tree, left_out), *nested.offers),
         warnings=(*_warnings(changes, stored), *nested.warnings),
     )

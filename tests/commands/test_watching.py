@@ -65,3 +65,13 @@ def test_a_sweep_that_was_stopped_says_how_it_goes_on(capsys: pytest.CaptureFixt
 
 def test_a_sweep_without_a_run_is_neither_compared_nor_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, 4, stopped=True) == []
+
+
+def test_a_sweep_that_begins_no_new_runs_says_no_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = Tally(4)
+    progress = Progress(Console(), NO_REPOSITORY, tally)
+    progress.begun(Planned(0, {}))
+    progress.ended(Planned(0, {}), Ended(RECORD))
+    assert tally.line(10.0) == "1/4  0 running  30 s left"
+    progress.stopping("interrupted", 2)
+    assert tally.line(10.0) == "1/4  0 running"

@@ -84,6 +84,23 @@ def test_pivot() -> None:
     assert table.rows[1] == (2, Spread(6.0, None, 1), Spread(8.0, None, 1))
 
 
+def test_the_headings_of_a_pivot_are_spelt_as_its_cells_unless_two_would_be_alike() -> None:
+    def heads(*values: float) -> tuple[str, ...]:
+        rows = [{"params.m": 1, "params.b": value, "metrics.a": 1.0} for value in values]
+        return collate.pivot(rows, ["params.m"], ["params.b"], "metrics.a", human).columns[1:]
+
+    assert heads(0.0, 0.5) == ("b=0", "b=0.5")
+    assert heads(0.1234567, 0.1234568) == ("b=0.1234567", "b=0.1234568")
+
+
+def test_a_seed_has_no_change_whatever_it_is_called() -> None:
+    names = ("params.seed", "params.data.random_state", "params.seeds_n", "metrics.seed")
+    table = difference_table([dict.fromkeys(names, 1), dict.fromkeys(names, 3)], ["x", "y"], everything=False)
+    assert [(row[0], row[3]) for row in table.rows] == [
+        ("params.data.random_state", None), ("params.seed", None), ("params.seeds_n", 2), ("metrics.seed", 2),
+    ]  # fmt: skip
+
+
 def test_equal_curves_of_unequal_seeds_are_doubted() -> None:
     rows = [{"curves": "c", "seed": 1, "tree": "t"}, {"curves": "c", "seed": 2, "tree": "u"}]
     assert collate.doubts(rows) == (

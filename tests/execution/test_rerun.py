@@ -217,7 +217,7 @@ def test_what_somebody_else_recorded_is_run_only_when_confirmed(program: GitRepo
     program.git("config", "user.email", "eve@example.org")
     done = replicate("rerun", "latest", cwd=program.top)
     assert done.returncode == 1
-    assert "run this here? nobody is here to answer\nhint: with --yes" in done.stderr
+    assert "nobody is there to be asked\nhint: git replicate rerun --yes latest\n" in done.stderr
     assert len(records(program)) == 1
     assert replicate("rerun", "latest", "--yes", cwd=program.top).returncode == 0
 

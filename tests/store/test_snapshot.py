@@ -377,3 +377,18 @@ def test_the_index_mode_is_private(repo: GitRepo, scratch: str) -> None:
     take(scratch)
     assert stat.S_ISREG(os.stat(os.path.join(scratch, "index")).st_mode)
     assert subprocess.run(["git", "fsck", "--strict"], capture_output=True, check=True).stderr == b""
+
+
+def test_a_merge_conflict_is_in_the_record(repo: GitRepo, scratch: str) -> None:
+    assert take(scratch).code().conflicted == ()
+    repo.git("checkout", "-q", "-b", "other")
+    repo.write("train.py", "theirs\n")
+    repo.commit("theirs")
+    repo.git("checkout", "-q", "-")
+    repo.write("train.py", "ours\n")
+    repo.commit("ours")
+    merged = subprocess.run(["git", "merge", "-q", "other"], cwd=repo.top, capture_output=True, check=False)
+    assert merged.returncode == 1
+    snapshot = take(scratch)
+    assert snapshot.code().conflicted == ("train.py",)
+    assert b"<<<<<<<" in repo.git("cat-file", "blob", f"{snapshot.tree}:train.py").encode()
