@@ -64,7 +64,9 @@ def read_parsed(report: ProbeReport, command: Sequence[str] = ()) -> Parsed:
     found = Parsed()
     for (program, processes), name in zip(groups, names, strict=True):
         parsed = _of_program(processes)
-        is_own = is_same_program(own, program) or any(is_handed_on(own, process.words) for process in processes)
+        is_own = is_same_program(own, program) or any(
+            is_handed_on(own, find_program(process.words)) for process in processes
+        )
         _merge(found, parsed, name, own=is_own or not command, alone=len(groups) == 1)
     return found
 

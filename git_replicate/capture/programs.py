@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from collections.abc import Sequence
 
 from git_replicate.capture.program import Program, may_start_anything
@@ -22,11 +23,27 @@ def is_same_program(one: Program, two: Program) -> bool:
     return first[-shorter:] == second[-shorter:]
 
 
-def is_handed_on(program: Program, words: Sequence[str]) -> bool:
-    """Whether all of a program's arguments stand, in their order, among the words that started another one."""
-    arguments = list(program.arguments)
-    starts = range(len(words) - len(arguments) + 1) if arguments else ()
-    return any(list(words[start : start + len(arguments)]) == arguments for start in starts)
+def is_of_python(words: Sequence[str]) -> bool:
+    """Whether a process ran a module of Python's own library, as scripts do beside their programs: `-m json.tool`."""
+    return "-m" in words[:-1] and words[words.index("-m") + 1].partition(".")[0] in sys.stdlib_module_names
+
+
+def is_handed_on(program: Program, seen: Program) -> bool:
+    """Whether a program was handed all of another's arguments, in their order, or those behind its own name.
+
+    So do `./train.sh --lr 0.1` with `python train.py "$@"` in it, and a launcher that nobody knows:
+    `launch --nodes 2 train.py --lr 0.1`.
+    """
+    arguments, got = program.arguments, seen.arguments
+    if arguments and _stands_in(arguments, got):
+        return True
+    behind = [arguments[n + 1 :] for n, word in enumerate(arguments) if seen.word and word == seen.word]
+    return any(_stands_in(words, got) if words else not got for words in behind)
+
+
+def _stands_in(words: Sequence[str], among: Sequence[str]) -> bool:
+    starts = range(len(among) - len(words) + 1)
+    return any(tuple(among[start : start + len(words)]) == tuple(words) for start in starts)
 
 
 def table_names(programs: Sequence[Program]) -> list[str]:

@@ -29,11 +29,20 @@ def test_programs_are_told_apart_by_script_and_folder(one: str, two: str, same: 
     assert is_same_program(find_program(shlex.split(one)), find_program(shlex.split(two))) is same
 
 
-def test_arguments_that_a_script_hands_on_as_they_are() -> None:
-    wrapper = find_program(["./w.sh", "--lr", "0.1", "x"])
-    assert is_handed_on(wrapper, ["python", "t.py", "--out", "o", "--lr", "0.1", "x"])
-    assert not is_handed_on(wrapper, ["python", "t.py", "--lr", "0.1"])
-    assert not is_handed_on(find_program(["./w.sh"]), ["python", "t.py"])
+@pytest.mark.parametrize(
+    ("command", "seen", "own"),
+    [
+        ("./w.sh --lr 0.1 x", "python t.py --out o --lr 0.1 x", True),
+        ("./w.sh --lr 0.1 x", "python t.py --lr 0.1", False),
+        ("./w.sh", "python t.py", False),
+        ("./launch --nodes 2 t.py --lr 0.1", "python -u t.py --lr 0.1 --local-rank=0", True),
+        ("./launch --nodes 2 t.py", "python t.py", True),
+        ("./launch a.py b.py", "python a.py", False),
+        ("./launch t.py", "python t.py --lr 0.5", False),
+    ],
+)
+def test_arguments_that_a_script_or_a_launcher_hands_on_as_they_are(command: str, seen: str, own: bool) -> None:
+    assert is_handed_on(find_program(command.split()), find_program(seen.split())) is own
 
 
 def test_tables_are_called_after_their_programs_and_never_alike() -> None:

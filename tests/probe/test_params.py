@@ -203,6 +203,11 @@ def test_the_commands_own_program_has_plain_names_beside_the_tables_of_others(tm
     assert set_params(record, {"lr": 1})[0] == ("./w.sh", "--lr", "1")
 
 
+def test_a_tool_of_python_beside_a_program_has_no_params(tmp_path: Path) -> None:
+    record, _ = of_a_script(tmp_path, "echo 1 | python -m json.tool --compact >out; python a.py --lr 0.5")
+    assert record.params == {"lr": 0.5, "batch_size": 32, "amp": False}
+
+
 def test_one_program_several_times_has_lists_of_what_differs(tmp_path: Path) -> None:
     record, warnings = of_a_script(tmp_path, "for lr in 0.2 0.5; do python a.py --lr $lr; done")
     assert (record.params, warnings) == ({"lr": [0.2, 0.5], "batch_size": 32, "amp": False}, [])
