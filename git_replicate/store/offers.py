@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from git_replicate.core.errors import GitError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import unquote_path
 from git_replicate.core.patterns import lazy
@@ -100,8 +101,12 @@ class _Names:
         return self._folders[folder]
 
     def _read(self, tree: Oid) -> dict[bytes, Oid]:
-        """Every name in a tree; the id of what is no folder is empty."""
-        return {e.name: e.oid if e.mode == 0o40000 else Oid("") for e in self._repo.read_tree(tree)}
+        """Every name in a tree; the id of what is no folder is empty. A partial clone may lack a tree: then none."""
+        try:
+            entries = self._repo.read_tree(tree)
+        except GitError:
+            return {}
+        return {entry.name: entry.oid if entry.mode == 0o40000 else Oid("") for entry in entries}
 
 
 def describe(told: Sequence[Offer]) -> tuple[str, ...]:
