@@ -13,7 +13,7 @@ from typing import Any
 from git_replicate.capture.params import assemble_params, same_value
 from git_replicate.capture.probe_report import ProbeReport, PythonProcess
 from git_replicate.capture.program import Program, find_program
-from git_replicate.capture.programs import is_handed_on, is_same_program, table_names
+from git_replicate.capture.programs import is_handed_on, is_of_python, is_same_program, table_names
 from git_replicate.capture.values import flatten, placeholder_text, typed
 from git_replicate.core.record import Record
 from git_replicate.core.secrets import MASK, is_secret_name
@@ -60,14 +60,13 @@ def read_parsed(report: ProbeReport, command: Sequence[str] = ()) -> Parsed:
             groups.append((program, [process]))
         else:
             known[1].append(process)
+    groups = [group for group in groups if not is_of_python(group[1][0].words)] or groups
     names = table_names([program for program, _ in groups])
     found = Parsed()
     for (program, processes), name in zip(groups, names, strict=True):
-        parsed = _of_program(processes)
-        is_own = is_same_program(own, program) or any(
-            is_handed_on(own, find_program(process.words)) for process in processes
-        )
-        _merge(found, parsed, name, own=is_own or not command, alone=len(groups) == 1)
+        seen = [find_program(process.words) for process in processes]
+        is_own = is_same_program(own, program) or any(is_handed_on(own, one) for one in seen)
+        _merge(found, _of_program(processes), name, own=is_own or not command, alone=len(groups) == 1)
     return found
 
 
