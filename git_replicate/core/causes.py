@@ -79,7 +79,8 @@ def find_causes(
     """
     found = [*_code(first, second, files, not_code), *_params(first.record, second.record)]
     found += [*_data(first.data, second.data), *_seeds(first.record, second.record)]
-    found += [*_environment(first, second), *_runtime(first.record, second.record)]
+    found += [*_input(first.record, second.record), *_environment(first, second)]
+    found += _runtime(first.record, second.record)
     return tuple(sorted(found, key=lambda cause: (-cause.score, cause.kind, cause.name)))
 
 
@@ -187,6 +188,13 @@ def _data(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterable[Cause
                 yield Cause("data", f"{name.rstrip('/')}/{path}", inner[0].get(path), inner[1].get(path), 0.92)
         else:
             yield Cause("data", name, data_hash(a), data_hash(b), 0.92)
+
+
+def _input(first: Record, second: Record) -> Iterable[Cause]:
+    """What standard input was; of two pipes nothing is known."""
+    a, b = (record.stdin.get("hash", record.stdin.get("path", record.stdin.get("kind"))) for record in (first, second))
+    if a != b:
+        yield Cause("data", "standard input", a, b, 0.9)
 
 
 def data_hash(entry: Mapping[str, Any] | None) -> str | None:

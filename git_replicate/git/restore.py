@@ -51,10 +51,12 @@ def put_tree(layout: Layout, commit: Oid, scratch: str) -> Put:
         _check_nothing_is_lost(top, [c for c in changes if c.path not in done], dirty)
         if len(done) < len(changes):
             git.run("read HEAD", "read-tree", head.decode())
-            known = b"".join(_index_line(c) for c in changes if c.path in done)
+            lines = [_index_line(c) for c in sorted(changes, key=lambda c: bool(c.second)) if c.path in done]
+            known = b"".join(lines)  # what goes comes first: it may be in the way of what comes
             git.run("pass over what is as it is to be", "update-index", "-z", "--index-info", stdin=known)
             git.run("compare files", "update-index", "-q", "--refresh", accept=(0, 1))
-            git.run("put the code into the worktree", "read-tree", "-m", "-u", head.decode(), commit)
+            base = git.run("name what is there", "write-tree", "--missing-ok").stdout.strip() if done else head
+            git.run("put the code into the worktree", "read-tree", "-m", "-u", base.decode(), commit)
     return Put(len(changes) - len(done), left)
 
 
@@ -78,8 +80,13 @@ def _done_already(git: Git, changes: Sequence[ChangedPath]) -> set[str]:
     git.run("compare files", "update-index", "-q", "--refresh", accept=(0, 1))
     other = git.run("compare files", "diff-files", "-z", "--name-only").stdout
     differ = {os.fsdecode(path) for path in other.split(b"\0") if path}
-    gone = {c.path for c in changes if not c.second and not os.path.lexists(os.path.join(git.directory, c.path))}
+    gone = {c.path for c in changes if not c.second and not _is_file(os.path.join(git.directory, c.path))}
     return {c.path for c in files if c.path not in differ} | gone
+
+
+def _is_file(path: str) -> bool:
+    """Whether there is a file or link of that name, rather than nothing or a folder."""
+    return os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path))
 
 
 def _index_line(change: ChangedPath) -> bytes:

@@ -34,6 +34,9 @@ def test_a_pipe_is_recorded_and_said_where_the_run_is_made_again_without_it(prog
     assert "standard input  pipe (not kept)" in replicate("show", "latest", cwd=program.top).stdout
     done = replicate("rerun", "latest", cwd=program.top)
     assert done.returncode == 3
+    assert "    data standard input: pipe -> absent\n" in done.stdout
+    done = replicate("rerun", "latest~1", cwd=program.top, stdin=b"1 2")
+    assert done.returncode == 3
     assert "its standard input was a pipe, which is not kept; this run has the one that you give it" in done.stderr
     assert "nothing that is recorded differs: its standard input (not kept), environment" in done.stdout
 

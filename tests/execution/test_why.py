@@ -229,3 +229,27 @@ def test_files_that_are_as_the_run_had_them_are_in_nobodys_way(program: GitRepo)
     program.write("new.py", "mine\n")
     refused = replicate("apply", "latest", cwd=program.top)
     assert "uncommitted work would be overwritten: new.py\n" in refused.stderr
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_folder_in_place_of_a_file_is_as_the_run_had_it(program: GitRepo, back: bool) -> None:
+    if back:
+        program.git("rm", "-q", "helper.py")
+        program.write("helper.py/inner.py", "K = 4.0\n")
+        program.commit()
+    (program.top / "train.py").unlink()
+    program.git("rm", "-q", "-r", "--cached", "helper.py")
+    if back:
+        (program.top / "helper.py" / "inner.py").unlink()
+        (program.top / "helper.py").rmdir()
+        program.write("helper.py", "K = 5.0\n")
+    else:
+        (program.top / "helper.py").unlink()
+        program.write("helper.py/inner.py", "K = 5.0\n")
+    replicate("start", "--no-probe", "--", "true", cwd=program.top)
+    program.git("checkout", "-q", "--", "train.py")
+    done = replicate("apply", "latest", cwd=program.top)
+    assert (done.returncode, "1 file changed" in done.stderr) == (0, True), done.stderr
+    assert not (program.top / "train.py").exists()
+    left = (program.top / "helper.py") if back else (program.top / "helper.py" / "inner.py")
+    assert left.read_text() == "K = 5.0\n"
