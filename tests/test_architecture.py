@@ -31,6 +31,13 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "cli": frozenset({"commands", "console", "core"}),
 }
 """Each layer, and those it may import."""
+PARTS: Mapping[str, frozenset[str]] = {
+    "execution.sweeping": frozenset(),
+    "execution.replication": frozenset({"execution.sweeping"}),
+    "store.sharing": frozenset(),
+    "store.indexing": frozenset({"store", "store.sharing"}),
+}
+"""Folders of layers that stand above the rest of them, and which parts of the same layer may import them."""
 SITE = "git_replicate.probe.site."
 """What is below it runs in the user's interpreter, where the rest of us is not."""
 
@@ -86,6 +93,25 @@ def test_layers_import_only_what_is_below_them() -> None:
         if layer(module) in LAYERS
         for name in imported(module, typing=True)
         if layer(name) not in LAYERS[layer(module)] | {layer(module)}
+    ]
+    assert wrong == []
+
+
+def part(module: str) -> str:
+    """Layer and folder of a module: `execution.sweeping`; the layer alone for what stands in none of its folders."""
+    words = module.split(".")[1:]
+    below = ".".join(words[:2])
+    return below if below in PARTS else words[0]
+
+
+def test_parts_of_a_layer_import_only_what_is_below_them() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module in sources()
+        if layer(module) in ("execution", "store")
+        for name in imported(module, typing=True)
+        if part(name) in PARTS and part(module) not in PARTS[part(name)] | {part(name)}
+        if layer(module) == layer(name)
     ]
     assert wrong == []
 

@@ -17,7 +17,7 @@ from tests.support import CHECKOUT, GitRepo, replicate
 
 _AT_ONCE = """
 import os, sys
-import git_replicate.execution.run, git_replicate.commands.push, git_replicate.store.push
+import git_replicate.execution.run, git_replicate.commands.push, git_replicate.store.sharing.push
 from git_replicate.cli import main
 gate, opened = os.pipe()
 children = []

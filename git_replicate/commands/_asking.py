@@ -85,7 +85,7 @@ def _as_the_last(request: Request, context: Context, last: Record) -> Request | 
         params = {**dict(_assignments(_params(request, command, last))), **requested}
         return replace(request, command=command, params=tuple(params.items()))
 
-    from git_replicate.execution.changing import set_params
+    from git_replicate.execution.replication.changing import set_params
 
     context.console.say(f"the last run: {_last_command(last)}")
     return _ask(
@@ -156,7 +156,7 @@ def _with_options(
     last: a run of the same program, which tells what options there are.
     """
     from git_replicate.capture.params import placeholders
-    from git_replicate.execution.changing import replace_param, set_params
+    from git_replicate.execution.replication.changing import replace_param, set_params
 
     words, taken = list(command), placeholders(command)
     left = []
@@ -176,7 +176,7 @@ def _with_options(
 
 def _check_params(context: Context, command: tuple[str, ...], names: list[str], isolated: bool) -> None:
     """`UserError` for params that nothing hands to the program, before anything runs."""
-    from git_replicate.execution.delivery import command_taking, reaches
+    from git_replicate.execution.replication.delivery import command_taking, reaches
 
     lost = [
         name for name in names if not reaches(name, command, context.repository, context.settings, isolated=isolated)

@@ -10,7 +10,7 @@ from git_replicate.core.errors import UsageError
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.execution.affected import Affected
+    from git_replicate.execution.replication.affected import Affected
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def find(
     context: Context, options: argparse.Namespace, files: Sequence[str], where: str | None, *, reruns: bool
 ) -> tuple[list[Affected], int]:
     """The runs with the bug that the options and files mean; and how many reruns were not looked at."""
-    from git_replicate.execution.affected import find_affected, fixed_by, introduced_by, lines_in
+    from git_replicate.execution.replication.affected import find_affected, fixed_by, introduced_by, lines_in
 
     repo = context.writer
     bugs = [lines_in(repo, text, options.within) for text in files]

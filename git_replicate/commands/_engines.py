@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from git_replicate.commands.context import Context
-    from git_replicate.execution.engine import Engine
     from git_replicate.execution.prepare import Place
-    from git_replicate.execution.remote import Via
-    from git_replicate.execution.sweep import Job, Known
+    from git_replicate.execution.sweeping.engine import Engine
+    from git_replicate.execution.sweeping.remote import Via
+    from git_replicate.execution.sweeping.sweep import Job, Known
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -35,7 +35,7 @@ def check_options(options: argparse.Namespace) -> None:
     if options.engine != "local" and options.gpus:
         raise UsageError("--gpus shares out this machine's GPUs", "give each worker of the engine its own")
     if options.engine != "local":
-        from git_replicate.execution.dask_engine import JOBQUEUE, is_engine
+        from git_replicate.execution.sweeping.dask_engine import JOBQUEUE, is_engine
 
         if not is_engine(options.engine):
             raise UsageError(
@@ -48,13 +48,13 @@ def engine_of(options: argparse.Namespace, context: Context, job: Job, known: Kn
     """What carries the runs out, for as long as the block lasts."""
     if options.engine == "local" or options.dry_run:
         from git_replicate.commands._sweeping import slots
-        from git_replicate.execution.engine import LocalEngine
+        from git_replicate.execution.sweeping.engine import LocalEngine
 
         with LocalEngine(slots(options)) as local:
             yield local
         return
-    from git_replicate.execution.dask_engine import connected
-    from git_replicate.execution.remote import RemoteEngine
+    from git_replicate.execution.sweeping.dask_engine import connected
+    from git_replicate.execution.sweeping.remote import RemoteEngine
     from git_replicate.git.opening import state_dir
 
     log = os.path.join(state_dir(context.repository.layout), "engine")
@@ -73,9 +73,9 @@ def engine_of(options: argparse.Namespace, context: Context, job: Job, known: Kn
 def _via(options: argparse.Namespace, context: Context) -> Via:
     """The remote that workers use; `UserError` if nobody has agreed to publish runs there."""
     from git_replicate.commands import _sharing
-    from git_replicate.execution.remote import Via
+    from git_replicate.execution.sweeping.remote import Via
     from git_replicate.git.remotes import find_remote
-    from git_replicate.store.agreed import has_agreed
+    from git_replicate.store.sharing.agreed import has_agreed
 
     layout = context.repository.layout
     remote = find_remote(options.via, layout, context.config)
@@ -96,8 +96,8 @@ def place_of(context: Context) -> Place:
 
 def submit_sweep(options: argparse.Namespace, context: Context, job: Job, known: Known | None) -> int:
     """Hand every run that is missing to the batch scheduler."""
-    from git_replicate.execution.submit import submit_many
-    from git_replicate.execution.sweep import key_of
+    from git_replicate.execution.sweeping.submit import submit_many
+    from git_replicate.execution.sweeping.sweep import key_of
 
     if not job.sweep.planned:
         strategy = job.sweep.strategy

@@ -11,7 +11,7 @@ from git_replicate.core.sizes import count
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.git.remotes import Remote
-    from git_replicate.store.pushed import PushedRef
+    from git_replicate.store.sharing.pushed import PushedRef
 
 REFUSED = 3
 """The only exit code that stops the push."""
@@ -20,8 +20,8 @@ REFUSED = 3
 def before_push(name: str, text: str, context: Context) -> int:
     """Refuse untested code if that is configured, else send the runs of the pushed commits."""
     from git_replicate.git.remotes import find_remote
-    from git_replicate.store.agreed import has_agreed
-    from git_replicate.store.pushed import read_pushed, untested
+    from git_replicate.store.sharing.agreed import has_agreed
+    from git_replicate.store.sharing.pushed import read_pushed, untested
 
     repository, console = context.repository, context.console
     pushed = read_pushed(text)
@@ -40,8 +40,8 @@ def before_push(name: str, text: str, context: Context) -> int:
 
 
 def _send(remote: Remote, pushed: list[PushedRef], context: Context) -> None:
-    from git_replicate.store.push import Choice, plan_push, send
-    from git_replicate.store.pushed import runs_of_pushed
+    from git_replicate.store.sharing.push import Choice, plan_push, send
+    from git_replicate.store.sharing.pushed import runs_of_pushed
 
     repository = context.repository
     runs = runs_of_pushed(context.index, remote, pushed)

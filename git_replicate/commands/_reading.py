@@ -13,7 +13,7 @@ from git_replicate.render import FORMATS, renderer
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Row
+    from git_replicate.store.indexing.index import Row
 
 STATUS_STYLES = {
     "finished": ("green",), "failed": ("red",), "lost": ("red",), "running": ("cyan",), "queued": ("cyan",),
@@ -115,7 +115,7 @@ def present(context: Context, rows: Sequence[Row]) -> None:
         return
     from git_replicate.capture.machine import host
     from git_replicate.execution.recover import live_runs
-    from git_replicate.store.elsewhere import elsewhere
+    from git_replicate.store.sharing.elsewhere import elsewhere
 
     here = {run.record.id: run for run in live_runs(context.repository)}
     others = elsewhere(context.repository.layout)

@@ -11,7 +11,7 @@ from git_replicate.core.errors import UserError
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Row
+    from git_replicate.store.indexing.index import Row
 
 _SHOWN = 10
 

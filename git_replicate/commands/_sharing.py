@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.git.remotes import Remote
     from git_replicate.git.transport import Transport
-    from git_replicate.store.remote import Names
+    from git_replicate.store.sharing.remote import Names
 
 PREFIX_KEY = "replicate.remoteprefix"
 
@@ -71,7 +71,7 @@ def _is_experiment(word: str) -> bool:
 
 def names_for(context: Context, prefix: str | None) -> Names:
     """How runs are called over there, by option or configuration."""
-    from git_replicate.store.remote import names_below
+    from git_replicate.store.sharing.remote import names_below
 
     return names_below(context.config.get(PREFIX_KEY) if prefix is None else prefix)
 

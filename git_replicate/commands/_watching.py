@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from git_replicate.console import Console
     from git_replicate.core.record import Record
     from git_replicate.core.sweep import Planned
-    from git_replicate.execution.trial import Ended
+    from git_replicate.execution.sweeping.trial import Ended
     from git_replicate.git.repository import Repository
 
 _REDRAW_SECONDS = 0.1

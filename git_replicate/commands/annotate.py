@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from git_replicate.commands.context import Context
     from git_replicate.store.annotations import Change
-    from git_replicate.store.index import Row
+    from git_replicate.store.indexing.index import Row
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.core.names import ANNOTATIONS_REF
     from git_replicate.core.sizes import size_text
     from git_replicate.git.bundle import write_bundle
-    from git_replicate.store.big import big_outputs
+    from git_replicate.store.sharing.big import big_outputs
     from git_replicate.store.tested import read_records
 
     repository, console = context.repository, context.console
@@ -46,7 +46,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
 def _runs(options: argparse.Namespace, context: Context) -> dict[str, Oid]:
     from git_replicate.core.names import RUNS_PREFIX, parse_run_ref
-    from git_replicate.store.remote import of_experiments, unknown_experiments
+    from git_replicate.store.sharing.remote import of_experiments, unknown_experiments
     from git_replicate.store.trash import settle
 
     settle(context.repository)

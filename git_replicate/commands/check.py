@@ -13,7 +13,7 @@ from git_replicate.core.sizes import count
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.core.pairing import Matches
-    from git_replicate.execution.checking import Checked, Row
+    from git_replicate.execution.replication.checking import Checked, Row
 
 _COLUMNS = ("run", "was", "name", "from", "to", "change", "parts at", "notes")
 
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.core.settings import Tolerance
     from git_replicate.core.table import Table
-    from git_replicate.execution.checking import compare_matches, default_reference
+    from git_replicate.execution.replication.checking import compare_matches, default_reference
 
     name = options.against or default_reference(context.repository)
     matches = _matches(context, options, name)
@@ -52,7 +52,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
 def _matches(context: Context, options: argparse.Namespace, name: str) -> Matches:
     """The pairs of runs; `UserError` if there is nothing to compare."""
-    from git_replicate.execution.checking import match_runs
+    from git_replicate.execution.replication.checking import match_runs
 
     repo = context.repository
     head, reference = repo.head()[0], repo.resolve(name)

@@ -17,7 +17,7 @@ from git_replicate.core.table import Table, fold_constants, human, plain
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Row
+    from git_replicate.store.indexing.index import Row
 
 _DEFAULT_AGGREGATES = ("mean", "std", "n")
 _MOST_CURVES = 2_000

@@ -12,7 +12,7 @@ from git_replicate.git.opening import open_repository, repository_at
 if TYPE_CHECKING:
     from git_replicate.core.settings import Settings
     from git_replicate.git.repository import Repository
-    from git_replicate.store.index import Index
+    from git_replicate.store.indexing.index import Index
 
 
 class Context:
@@ -49,7 +49,7 @@ class Context:
     @cached_property
     def index(self) -> Index:
         """The index of runs, brought up to date."""
-        from git_replicate.store.index import Index
+        from git_replicate.store.indexing.index import Index
 
         index = Index.open(self.repository)
         index.refresh()

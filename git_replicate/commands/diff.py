@@ -11,7 +11,7 @@ from git_replicate.core.table import same
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Row
+    from git_replicate.store.indexing.index import Row
 
 _PARTS = ("code", "env", "data", "outputs")
 

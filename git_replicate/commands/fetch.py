@@ -11,7 +11,7 @@ from git_replicate.core.sizes import count
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.git.remotes import Remote
-    from git_replicate.store.fetch import Taken
+    from git_replicate.store.sharing.fetch import Taken
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, context: Context) -> int:
     """0 when all that is there is here, 1 when a run could not be taken."""
-    from git_replicate.store.fetch import fetch_runs
+    from git_replicate.store.sharing.fetch import fetch_runs
 
     remote, experiments = _sharing.meant(context, [options.remote, *options.experiments], pushing=False)
     names = _sharing.names_for(context, options.remote_prefix)
@@ -54,8 +54,8 @@ def _report(taken: Taken, remote: Remote, context: Context) -> None:
 
 def _outputs(remote: Remote, experiments: tuple[str, ...], context: Context) -> None:
     from git_replicate.core.names import RUNS_PREFIX
-    from git_replicate.store.big import get_big
-    from git_replicate.store.remote import of_experiments
+    from git_replicate.store.sharing.big import get_big
+    from git_replicate.store.sharing.remote import of_experiments
     from git_replicate.store.tested import read_records
 
     repository = context.repository

@@ -13,7 +13,7 @@ from git_replicate.core.table import Table, fold_constants
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Index, Row
+    from git_replicate.store.indexing.index import Index, Row
 
 _FRAME = ("run", "status", "age", "experiment")
 _PAGED: Final = 1_000

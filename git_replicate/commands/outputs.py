@@ -11,7 +11,7 @@ from git_replicate.core.sizes import count
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.execution.restoring import Found
+    from git_replicate.execution.replication.restoring import Found
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
-    from git_replicate.execution.restoring import find_outputs, restore
+    from git_replicate.execution.replication.restoring import find_outputs, restore
     from git_replicate.store.store import read_run
 
     if options.output == "":

@@ -13,8 +13,8 @@ from git_replicate.core.sizes import count
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.git.remotes import Remote
-    from git_replicate.store.published import Published
-    from git_replicate.store.push import Choice, PushPlan, Sent
+    from git_replicate.store.sharing.published import Published
+    from git_replicate.store.sharing.push import Choice, PushPlan, Sent
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace, context: Context) -> int:
     """0 when everything is there, 1 when the other side refused a run."""
-    from git_replicate.store.push import plan_push, send
+    from git_replicate.store.sharing.push import plan_push, send
 
     remote, experiments = _sharing.meant(context, [options.remote, *options.experiments], pushing=True)
     names = _sharing.names_for(context, options.remote_prefix)
@@ -46,7 +46,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
 
 def _choice(options: argparse.Namespace, context: Context, experiments: tuple[str, ...]) -> Choice:
-    from git_replicate.store.push import Choice
+    from git_replicate.store.sharing.push import Choice
 
     if options.where is None:
         return Choice(experiments)
@@ -56,7 +56,7 @@ def _choice(options: argparse.Namespace, context: Context, experiments: tuple[st
 
 def _agree(options: argparse.Namespace, plan: PushPlan, remote: Remote, context: Context) -> None:
     """Ask once for each address, since a snapshot publishes what was never committed."""
-    from git_replicate.store.agreed import has_agreed, note_agreement
+    from git_replicate.store.sharing.agreed import has_agreed, note_agreement
 
     layout = context.repository.layout
     if has_agreed(layout, remote):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from git_replicate.commands.context import Context
-    from git_replicate.execution.rerun import Changes, Rerun
-    from git_replicate.store.index import Row
+    from git_replicate.execution.replication.rerun import Changes, Rerun
+    from git_replicate.store.indexing.index import Row
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,7 @@ def _supersede(context: Context, row: Row, reruns: Sequence[Rerun]) -> None:
 def _changes(options: argparse.Namespace, context: Context) -> Changes:
     from git_replicate.capture.params import parse_assignment
     from git_replicate.core.settings import Tolerance
-    from git_replicate.execution.rerun import Changes
+    from git_replicate.execution.replication.rerun import Changes
 
     given = None
     if options.rtol is not None or options.atol is not None:
@@ -133,7 +133,7 @@ def _changes(options: argparse.Namespace, context: Context) -> Changes:
 
 def _rerun(context: Context, row: Row, changes: Changes) -> list[Rerun]:
     from git_replicate.execution.prepare import Place
-    from git_replicate.execution.rerun import rerun
+    from git_replicate.execution.replication.rerun import rerun
 
     console = context.console
     place = Place(context.writer, context.config, context.settings, console.say, console.warn)

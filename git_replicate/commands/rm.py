@@ -100,8 +100,8 @@ def _remove(options: argparse.Namespace, context: Context) -> list[str]:
 
 
 def _delete_there(options: argparse.Namespace, context: Context, names: list[str]) -> int:
-    from git_replicate.store.remote import advice
-    from git_replicate.store.remote_removal import delete_there
+    from git_replicate.store.sharing.remote import advice
+    from git_replicate.store.sharing.remote_removal import delete_there
 
     remote, _ = _sharing.meant(context, [options.source], pushing=True)
     transport = _sharing.connect(context, remote)

@@ -12,7 +12,7 @@ from git_replicate.core.sizes import count
 if TYPE_CHECKING:
     from git_replicate.capture.curves import Point
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Row
+    from git_replicate.store.indexing.index import Row
 
 _AT = re.compile(r"at\(\s*([^,()]+?)\s*,\s*(argmax|argmin)\(\s*([^,()]+?)\s*\)\s*\)")
 

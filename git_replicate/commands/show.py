@@ -11,7 +11,7 @@ from git_replicate.commands import _reading
 
 if TYPE_CHECKING:
     from git_replicate.commands.context import Context
-    from git_replicate.store.index import Row
+    from git_replicate.store.indexing.index import Row
 
 _FOLDED = ("tags", "comment", "archived", "invalid", "superseded_by")
 

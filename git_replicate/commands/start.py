@@ -70,14 +70,14 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         context.console.answer(opened.name if options.format == "text" else json.dumps(opened._asdict()))
         return 0
     if options.isolated or options.at or context.settings.isolated.always:
-        from git_replicate.execution.rerun import start_isolated
+        from git_replicate.execution.replication.rerun import start_isolated
 
         return start_isolated(request, place, options.at).outcome.shell_code
     return start_run(request, place, _job(request, context))
 
 
 def _submit(options: argparse.Namespace, context: Context) -> int:
-    from git_replicate.execution.submit import submit
+    from git_replicate.execution.sweeping.submit import submit
 
     if options.open:
         raise UsageError("a session cannot be submitted", "leave out --open or --submit")
@@ -94,7 +94,7 @@ def _submit(options: argparse.Namespace, context: Context) -> int:
 def _begin_queued(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.core.settings import Settings
     from git_replicate.execution.prepare import Place
-    from git_replicate.execution.queued import run_queued
+    from git_replicate.execution.sweeping.queued import run_queued
 
     if _words(options):
         raise UsageError("the command of a queued run was given when it was submitted", "leave it out")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.core.record import Record
     from git_replicate.core.sweep import Planned
-    from git_replicate.execution.engine import Engine
-    from git_replicate.execution.search import Curve, Search
-    from git_replicate.execution.sweep import Job, Known, Source
+    from git_replicate.execution.sweeping.engine import Engine
+    from git_replicate.execution.sweeping.search import Curve, Search
+    from git_replicate.execution.sweeping.sweep import Job, Known, Source
 
     There = tuple[Planned, Record]
     """A run that a sweep asks for, and the record that there is of it."""
@@ -109,7 +109,7 @@ def _execute(options: argparse.Namespace, context: Context, stack: contextlib.Ex
     from git_replicate.commands._engines import check_options, engine_of, submit_sweep
     from git_replicate.commands._sweeping import show_plan
     from git_replicate.execution.jobs import RUN_VARIABLE
-    from git_replicate.execution.sweep import Listed
+    from git_replicate.execution.sweeping.sweep import Listed
 
     if os.environ.get(RUN_VARIABLE):
         raise UserError("a sweep cannot begin within a run", f"env -u {RUN_VARIABLE} git replicate sweep ...")
@@ -141,7 +141,7 @@ def _execute(options: argparse.Namespace, context: Context, stack: contextlib.Ex
 def _choose(options: argparse.Namespace, context: Context, job: Job, known: Known | None, engine: Engine) -> int:
     """A sweep whose points a person takes or changes."""
     from git_replicate.commands._choosing import Chooser
-    from git_replicate.execution.manual import Chosen, Manual
+    from git_replicate.execution.sweeping.manual import Chosen, Manual
 
     records = known.records if known else ()
     manual = job.sweep.strategy == MANUAL
@@ -154,10 +154,10 @@ def _new_job(options: argparse.Namespace, context: Context, stack: contextlib.Ex
     """A new sweep of the code as it is now; `UserError` if what it asks for cannot reach the program."""
     from git_replicate.commands._engines import place_of
     from git_replicate.commands._sweeping import check_command, new_sweep
-    from git_replicate.execution.delivery import check_params, check_program, with_seed
-    from git_replicate.execution.missed import inputs_of_program
-    from git_replicate.execution.rerun import frozen_code
-    from git_replicate.execution.sweep import Job, earlier_run
+    from git_replicate.execution.replication.delivery import check_params, check_program, with_seed
+    from git_replicate.execution.replication.missed import inputs_of_program
+    from git_replicate.execution.replication.rerun import frozen_code
+    from git_replicate.execution.sweeping.sweep import Job, earlier_run
     from git_replicate.store.held import held
 
     sweep = new_sweep(options, context)
@@ -179,8 +179,8 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
     """The job of a sweep that exists, and its runs."""
     from git_replicate.core.secrets import MASK
     from git_replicate.core.sweep import read_sweep
-    from git_replicate.execution.missed import inputs_of_program
-    from git_replicate.execution.sweep import Job, code_again, find_sweep
+    from git_replicate.execution.replication.missed import inputs_of_program
+    from git_replicate.execution.sweeping.sweep import Job, code_again, find_sweep
 
     given = [name for name in _OF_THE_SWEEP if getattr(options, name)]
     if given or options.strategy_seed is not None:
@@ -209,8 +209,8 @@ def _missing(
     options: argparse.Namespace, context: Context, job: Job, known: Known | None, engine: Engine
 ) -> tuple[list[Planned], list[Planned], list[There]]:
     """The runs still to be done, those that somebody began, and those that there are already, here or elsewhere."""
-    from git_replicate.execution.reuse import alike
-    from git_replicate.execution.sweep import Known, key_of
+    from git_replicate.execution.sweeping.reuse import alike
+    from git_replicate.execution.sweeping.sweep import Known, key_of
     from git_replicate.execution.ticket import queued_runs
 
     plan = list(job.sweep.plan())
@@ -247,8 +247,8 @@ def _search(context: Context, job: Job, known: Known | None, trials: int) -> tup
     """The search, from the runs that there are, and those of them that need not be done again."""
     from git_replicate.capture.curves import Curves
     from git_replicate.core.names import run_ref
-    from git_replicate.execution.search import Search
-    from git_replicate.execution.trial import curve_of
+    from git_replicate.execution.sweeping.search import Search
+    from git_replicate.execution.sweeping.trial import curve_of
     from git_replicate.store.store import read_curves
 
     def read_curve(record: Record) -> Curve:
@@ -290,7 +290,7 @@ def _carry_out(
     from git_replicate.commands._watching import Progress, finished_in
     from git_replicate.core.progress import Tally
     from git_replicate.core.sweep import Planned
-    from git_replicate.execution.sweep import INTERRUPTED, NotRecordedError, carry_out, prepare_once, tidy
+    from git_replicate.execution.sweeping.sweep import INTERRUPTED, NotRecordedError, carry_out, prepare_once, tidy
     from git_replicate.store.notes import write_notes
 
     number = missing + len(begun)

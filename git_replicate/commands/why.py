@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.core.causes import Cause
     from git_replicate.core.verdict import Side, Verdict
-    from git_replicate.execution.bisect import Proof
-    from git_replicate.execution.hybrids import Hybrid
-    from git_replicate.store.index import Row
+    from git_replicate.execution.replication.bisect import Proof
+    from git_replicate.execution.replication.hybrids import Hybrid
+    from git_replicate.store.indexing.index import Row
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.core.errors import UserError
     from git_replicate.core.verdict import Tolerances, compare_runs
-    from git_replicate.execution.sides import causes_between, read_side
+    from git_replicate.execution.replication.sides import causes_between, read_side
 
     rows = [_reading.find(context, name) for name in (options.first, options.second)]
     first, second = (read_side(context.repository, row["oid"]) for row in rows)
@@ -116,9 +116,9 @@ def _describe(context: Context, causes: Sequence[Cause], *, moved: bool) -> list
 
 def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], first: Side, second: Side) -> int:
     from git_replicate.core.query import quote
-    from git_replicate.execution.bisect import bisect, describe_value
-    from git_replicate.execution.hybrids import describe_parts
     from git_replicate.execution.prepare import Place
+    from git_replicate.execution.replication.bisect import bisect, describe_value
+    from git_replicate.execution.replication.hybrids import describe_parts
 
     console = context.console
     _running.confirm(context, rows, yes=options.yes)

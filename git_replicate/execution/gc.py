@@ -24,7 +24,7 @@ from git_replicate.execution.site import FILES_FOLDER
 from git_replicate.execution.spool import Spool, list_spools, spool_root
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Layout, Repository
-from git_replicate.store.elsewhere import elsewhere, mark_elsewhere
+from git_replicate.store.sharing.elsewhere import elsewhere, mark_elsewhere
 from git_replicate.store.store import read_run
 from git_replicate.store.tested import read_records
 

@@ -24,8 +24,8 @@ from git_replicate.execution.spool import Alive, Spool, fallback_root, list_spoo
 from git_replicate.execution.ticket import queued_runs
 from git_replicate.execution.waiting import end_abandoned, is_forsaken, job_has_ended
 from git_replicate.git.repository import Repository
-from git_replicate.store.elsewhere import elsewhere
 from git_replicate.store.notes import heal_notes, write_notes
+from git_replicate.store.sharing.elsewhere import elsewhere
 from git_replicate.store.store import Parts, finish, list_runs, read_run
 
 

@@ -13,7 +13,7 @@ from git_replicate.core.names import RUNS_PREFIX, is_run_id
 from git_replicate.core.query import quote
 from git_replicate.core.sizes import count
 from git_replicate.core.stats import smaller_is_better
-from git_replicate.store.index import Index, Row
+from git_replicate.store.indexing.index import Index, Row
 from git_replicate.store.store import read_run
 
 _LATEST = re.compile(r"latest(?:~(\d+))?")

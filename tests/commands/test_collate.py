@@ -23,9 +23,9 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.record import Process, Status, dumps
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Oid
-from git_replicate.store.index import Index
-from git_replicate.store.index_columns import Columns
-from git_replicate.store.index_schema import connect
+from git_replicate.store.indexing.columns import Columns
+from git_replicate.store.indexing.index import Index
+from git_replicate.store.indexing.schema import connect
 from git_replicate.store.store import Parts, begin
 from tests.store.making import make_run, of_head, run_id, running
 from tests.support import GitRepo
@@ -140,7 +140,7 @@ def test_the_table_is_the_same_straight_from_the_index(runs: list[dict[str, Any]
 def test_more_names_than_columns_are_written_too() -> None:
     runs = [{"params": {"lr": 0.1, "opt": "=a"}, "metrics": {"m": 1.5}, "attributes": {}}]
     context = Context(Console())
-    with patch("git_replicate.store.index_columns.MOST_COLUMNS", 1):
+    with patch("git_replicate.store.indexing.columns.MOST_COLUMNS", 1):
         context.__dict__.update(index=in_memory(runs), config=None, console=Console())
         assert collated([], context)[1].splitlines() == [
             "experiment,id,status,started,seed,params.lr,params.opt,metrics.m",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from git_replicate.core.errors import FormatError
-from git_replicate.execution.restoring import _target
+from git_replicate.execution.replication.restoring import _target
 from tests.support import GitRepo, replicate
 
 

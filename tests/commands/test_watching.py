@@ -14,7 +14,7 @@ from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.progress import Tally
 from git_replicate.core.record import Record, Status
 from git_replicate.core.sweep import Planned
-from git_replicate.execution.trial import Ended
+from git_replicate.execution.sweeping.trial import Ended
 
 RECORD = Record(
     RunId("20240102-030405-00000000"), ExperimentName("e"), Status.FINISHED, started=datetime(2024, 1, 2, tzinfo=UTC),

@@ -12,7 +12,7 @@ from git_replicate.commands._choosing import Chooser
 from git_replicate.console import Console
 from git_replicate.core.space import parse_space
 from git_replicate.core.sweep import Planned, Sweep
-from git_replicate.execution.manual import Chosen, Manual
+from git_replicate.execution.sweeping.manual import Chosen, Manual
 from tests.execution.test_search import loss_at, no_curve, run_of, sweep_of
 from tests.execution.test_terminal import Terminal
 from tests.support import PROGRAM, GitRepo, replicate
@@ -45,7 +45,7 @@ def test_a_changed_point_holds_for_all_seeds_of_its_trial_and_nothing_comes_afte
 
 
 def test_a_search_learns_from_what_was_chosen_instead() -> None:
-    from git_replicate.execution.search import Search
+    from git_replicate.execution.sweeping.search import Search
 
     pytest.importorskip("optuna", reason="the extra `search` is not installed")
     sweep = sweep_of(parse_space(["depth=1..8", "act=relu,tanh"]), trials=3)

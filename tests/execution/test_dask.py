@@ -15,7 +15,7 @@ import pytest
 import tomli
 
 from git_replicate.core.settings import SubmitSettings
-from git_replicate.execution.dask_engine import JOBQUEUE, jobqueue_cluster
+from git_replicate.execution.sweeping.dask_engine import JOBQUEUE, jobqueue_cluster
 from tests import dask_cluster
 from tests.dask_cluster import Dask
 from tests.slurm import wait_for

@@ -17,20 +17,20 @@ import pytest
 from git_replicate.capture.config import load_settings
 from git_replicate.core.space import parse_space
 from git_replicate.core.sweep import Options, Planned, Sweep
-from git_replicate.execution import errand
-from git_replicate.execution.errand import Answer, Errand, do_errand
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.recover import recover_runs
-from git_replicate.execution.remote import RemoteEngine, Via
-from git_replicate.execution.rerun import frozen_code
-from git_replicate.execution.sweep import Job, Listed, carry_out
-from git_replicate.execution.trial import Ended, run_trial
+from git_replicate.execution.replication.rerun import frozen_code
+from git_replicate.execution.sweeping import errand
+from git_replicate.execution.sweeping.errand import Answer, Errand, do_errand
+from git_replicate.execution.sweeping.remote import RemoteEngine, Via
+from git_replicate.execution.sweeping.sweep import Job, Listed, carry_out
+from git_replicate.execution.sweeping.trial import Ended, run_trial
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import open_repository
 from git_replicate.git.remotes import Remote
 from git_replicate.git.transport import Transport
-from git_replicate.store.index import Index
-from git_replicate.store.remote import names_below
+from git_replicate.store.indexing.index import Index
+from git_replicate.store.sharing.remote import names_below
 from git_replicate.store.store import Parts, finish, read_run
 from git_replicate.store.trash import remove
 from tests.support import GitRepo

@@ -16,7 +16,7 @@ import pytest
 
 from git_replicate.core.record import Code
 from git_replicate.execution.isolation import sweep_worktrees, worktree
-from git_replicate.execution.missed import missing_module, missing_path
+from git_replicate.execution.replication.missed import missing_module, missing_path
 from git_replicate.execution.site import Site
 from git_replicate.git.opening import find_layout
 from git_replicate.git.repository import Oid

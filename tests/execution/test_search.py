@@ -16,7 +16,7 @@ from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.record import Process, Record, Seeds, Status
 from git_replicate.core.space import Space, parse_space, random_point
 from git_replicate.core.sweep import Objective, Planned, Sweep, read_sweep
-from git_replicate.execution.search import Curve, Pruning, Search, distributions, to_params, to_point
+from git_replicate.execution.sweeping.search import Curve, Pruning, Search, distributions, to_params, to_point
 from tests.support import GitRepo, replicate
 
 pytest.importorskip("optuna", reason="the extra `search` is not installed")

@@ -18,7 +18,7 @@ from git_replicate.capture.probe_report import read_report
 from git_replicate.core.errors import UserError
 from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.record import Record, Status
-from git_replicate.execution.changing import set_params
+from git_replicate.execution.replication.changing import set_params
 from tests.probe.running import Observed, observe, probed
 
 PARSER = """

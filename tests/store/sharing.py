@@ -11,9 +11,9 @@ from git_replicate.git.opening import open_repository
 from git_replicate.git.remotes import find_remote
 from git_replicate.git.repository import Repository
 from git_replicate.git.transport import Transport
-from git_replicate.store.fetch import Taken, fetch_runs
-from git_replicate.store.push import Choice, Sent, plan_push, send
-from git_replicate.store.remote import Names
+from git_replicate.store.sharing.fetch import Taken, fetch_runs
+from git_replicate.store.sharing.push import Choice, Sent, plan_push, send
+from git_replicate.store.sharing.remote import Names
 from git_replicate.store.store import list_runs
 from tests.support import GitRepo
 

@@ -10,8 +10,8 @@ import pytest
 
 from git_replicate.core.record import Output
 from git_replicate.git.opening import open_repository
-from git_replicate.store.big import big_outputs
 from git_replicate.store.blobs import default_store, path_of
+from git_replicate.store.sharing.big import big_outputs
 from git_replicate.store.store import read_run
 from tests.store.making import ended, make_run, run_id
 from tests.store.sharing import Clone, make_clones

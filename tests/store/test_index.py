@@ -21,9 +21,9 @@ from git_replicate.core.record import Best, Status, dumps
 from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Repository
 from git_replicate.store.annotations import Change, append
-from git_replicate.store.index import Index
-from git_replicate.store.index_columns import Columns
-from git_replicate.store.index_schema import connect
+from git_replicate.store.indexing.columns import Columns
+from git_replicate.store.indexing.index import Index
+from git_replicate.store.indexing.schema import connect
 from git_replicate.store.store import list_runs, start_of
 from tests.store.making import make_run, race, running
 from tests.support import GitRepo
@@ -94,7 +94,7 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 )
 def test_values_come_back_as_they_were_written(runs: list[tuple[Any, Any]], most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("git_replicate.store.index_columns.MOST_COLUMNS", most)
+        patch.setattr("git_replicate.store.indexing.columns.MOST_COLUMNS", most)
         db = connect("")
         columns = Columns(db)
         for row, tables in enumerate(runs):
@@ -213,9 +213,9 @@ def test_many_fillers_at_once_agree(repo: GitRepo, opened: Repository) -> None:
     for number in range(1, 9):
         make_run(opened, number, params={f"p{number}": number})
     body = (
-        "(__import__('git_replicate.store.index', fromlist=['Index']).Index.open(repo)),"
+        "(__import__('git_replicate.store.indexing.index', fromlist=['Index']).Index.open(repo)),"
         " [x.refresh() or (len(x.select()) == 8 or 1 / 0)"
-        " for x in [__import__('git_replicate.store.index', fromlist=['Index']).Index.open(repo)]]"
+        " for x in [__import__('git_replicate.store.indexing.index', fromlist=['Index']).Index.open(repo)]]"
     )
     assert race(64, f"({body})", repo.top) == (64, "")
     assert not list((Path(os.environ["HOME"]) / ".cache").glob("git-replicate/*/index.sqlite"))

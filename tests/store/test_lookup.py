@@ -10,7 +10,7 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.record import Status
 from git_replicate.git.opening import open_repository
 from git_replicate.store.annotations import Change, append
-from git_replicate.store.index import Index
+from git_replicate.store.indexing.index import Index
 from git_replicate.store.lookup import check_experiment, find_run
 from git_replicate.store.store import list_runs, start_of
 from git_replicate.store.trash import remove

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git_replicate.core.record import dumps
-from git_replicate.store.index import Index
-from git_replicate.store.index_columns import Columns
-from git_replicate.store.index_schema import connect
+from git_replicate.store.indexing.columns import Columns
+from git_replicate.store.indexing.index import Index
+from git_replicate.store.indexing.schema import connect
 from tests.store.making import running
 from tests.support import CHECKOUT
 
@@ -168,7 +168,7 @@ def test_every_query_chooses_what_plain_python_would(
     runs: list[Any], simple: list[Expression], nested: Expression, most: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("git_replicate.store.index_columns.MOST_COLUMNS", most)
+        patch.setattr("git_replicate.store.indexing.columns.MOST_COLUMNS", most)
         clear = [
             ({k: v for k, v in params.items() if most or v == v}, metrics, status) for params, metrics, status in runs
         ]

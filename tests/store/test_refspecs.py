@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from git_replicate.store.refspecs import make_batches
+from git_replicate.store.sharing.refspecs import make_batches
 from tests.store.making import run_id
 
 PREFIX = "refs/experiments"

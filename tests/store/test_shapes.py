@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from git_replicate.core.names import ExperimentName, RunId, run_ref
 from git_replicate.core.record import Best, Code, Output, Seeds, Status, WrittenFile, dumps
 from git_replicate.git.repository import Oid
-from git_replicate.store import index_fill, index_shapes, index_text
-from git_replicate.store.index import Index
-from git_replicate.store.index_schema import connect
-from git_replicate.store.index_shapes import Shapes
+from git_replicate.store.indexing import fill as index_fill
+from git_replicate.store.indexing import shapes as index_shapes
+from git_replicate.store.indexing import text as index_text
+from git_replicate.store.indexing.index import Index
+from git_replicate.store.indexing.schema import connect
+from git_replicate.store.indexing.shapes import Shapes
 from tests.store.making import START, ended, run_id
 
 Table = list[tuple[Any, ...]]
@@ -207,7 +209,7 @@ def test_where_there_are_too_many_shapes_the_rest_is_parsed(monkeypatch: pytest.
 
 
 def test_names_beyond_the_columns_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("git_replicate.store.index_columns.MOST_COLUMNS", 1)
+    monkeypatch.setattr("git_replicate.store.indexing.columns.MOST_COLUMNS", 1)
     assert same([plain(number) for number in (0, 3, 6, 9)])
 
 

@@ -14,14 +14,14 @@ from git_replicate.core.record import Code, Output, Status
 from git_replicate.git.bundle import write_bundle
 from git_replicate.git.repository import Oid, RefUpdate
 from git_replicate.store.annotations import Change, append, read_annotations
-from git_replicate.store.elsewhere import elsewhere
 from git_replicate.store.notes import read_notes
-from git_replicate.store.remote import Names, names_below, send_annotations
-from git_replicate.store.remote_removal import delete_there
+from git_replicate.store.sharing.elsewhere import elsewhere
+from git_replicate.store.sharing.remote import Names, names_below, send_annotations
+from git_replicate.store.sharing.remote_removal import delete_there
+from git_replicate.store.sharing.union import unite
 from git_replicate.store.store import Parts, begin, finish, read_run, start_of
 from git_replicate.store.tested import remember_tree, runs_of_tree
 from git_replicate.store.trash import find_removed, list_removed, remove, restore
-from git_replicate.store.union import unite
 from tests.store.making import ended, make_run, of_head, run_id, running
 from tests.store.sharing import Clone, clone_of, make_clones
 from tests.support import GitRepo
@@ -402,7 +402,7 @@ def test_whoever_cannot_be_reached_is_said_in_one_line(repo: GitRepo, tmp_path: 
 
 
 def test_many_runs_go_in_batches(pair: tuple[GitRepo, Clone, Clone], monkeypatch: pytest.MonkeyPatch) -> None:
-    from git_replicate.store import fetch, push
+    from git_replicate.store.sharing import fetch, push
 
     monkeypatch.setattr(push, "BATCH", 3)
     monkeypatch.setattr(fetch, "BATCH", 3)
@@ -501,7 +501,7 @@ def test_a_run_that_goes_on_while_it_is_deleted_is_deleted(
     second.fetch()
     remove(second.repo, f"refs/experiments/{ONE}", actor=ADA)
     finish(first.repo, ended(1, code=code), start, Parts())
-    from git_replicate.store import remote_removal
+    from git_replicate.store.sharing import remote_removal
 
     def send(*arguments: object) -> bool:
         first.git.git("push", "-q", "origin", f"refs/experiments/{ONE}")

@@ -19,15 +19,15 @@ from git_replicate.core.record import Code, Record, Seeds
 from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import Side, Verdict
-from git_replicate.execution.changing import set_params
-from git_replicate.execution.delivery import not_as_set
 from git_replicate.execution.isolation import Worktree, reuse, worktree
-from git_replicate.execution.missed import hint_at_missing, with_inputs
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, record_code
-from git_replicate.execution.replay import EnvironmentChoice, Setup, furnish, inside, replay
+from git_replicate.execution.replication.changing import set_params
+from git_replicate.execution.replication.delivery import not_as_set
+from git_replicate.execution.replication.missed import hint_at_missing, with_inputs
+from git_replicate.execution.replication.replay import EnvironmentChoice, Setup, furnish, inside, replay
+from git_replicate.execution.replication.sides import judge_rerun, read_side
 from git_replicate.execution.run import Ran, run_at
-from git_replicate.execution.sides import judge_rerun, read_side
 from git_replicate.execution.site import Site
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository

@@ -23,15 +23,15 @@ from git_replicate.core.sweep import planned_of
 from git_replicate.execution.conclude import conclude_run, curves_so_far, outcome_of
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
-from git_replicate.execution.missed import hint_at_missing
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, capture_all
 from git_replicate.execution.recover import LiveRun, live_runs
-from git_replicate.execution.replay import furnish, inside
+from git_replicate.execution.replication.missed import hint_at_missing
+from git_replicate.execution.replication.replay import furnish, inside
 from git_replicate.execution.run import run_at
-from git_replicate.execution.search import Curve, Pruning
 from git_replicate.execution.spool import Spool, is_alive
-from git_replicate.execution.worker import interrupted
+from git_replicate.execution.sweeping.search import Curve, Pruning
+from git_replicate.execution.sweeping.worker import interrupted
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at
 from git_replicate.git.repository import Oid, Repository

@@ -26,15 +26,15 @@ from git_replicate.core.record import Record, Status
 from git_replicate.core.settings import Settings
 from git_replicate.core.sizes import count
 from git_replicate.execution.conclude import conclude_run, outcome_of
-from git_replicate.execution.engine import LocalEngine
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.prepare import Place
-from git_replicate.execution.queued import carry_out, find_queued
-from git_replicate.execution.search import Pruning
 from git_replicate.execution.spool import Spool, list_spools, spool_root
+from git_replicate.execution.sweeping.engine import LocalEngine
+from git_replicate.execution.sweeping.queued import carry_out, find_queued
+from git_replicate.execution.sweeping.search import Pruning
+from git_replicate.execution.sweeping.trial import Ended, pruned_by
+from git_replicate.execution.sweeping.worker import interrupted
 from git_replicate.execution.ticket import Asked
-from git_replicate.execution.trial import Ended, pruned_by
-from git_replicate.execution.worker import interrupted
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at
 from git_replicate.git.parcel import let_end_at, make_repository, pack_added, unpack

@@ -14,7 +14,7 @@ from git_replicate.git.history import added_commits
 from git_replicate.git.remotes import Remote
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import Annotations, read_annotations
-from git_replicate.store.index import Index
+from git_replicate.store.indexing.index import Index
 from git_replicate.store.store import start_of
 from git_replicate.store.tested import read_records, runs_of_tree
 

@@ -16,10 +16,10 @@ from git_replicate.core.sizes import count
 from git_replicate.git.backoff import wait
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.transport import RefPush, Transport
-from git_replicate.store.big import Big, send_big
-from git_replicate.store.published import Published, published
-from git_replicate.store.refspecs import Batch, make_batches
-from git_replicate.store.remote import (
+from git_replicate.store.sharing.big import Big, send_big
+from git_replicate.store.sharing.published import Published, published
+from git_replicate.store.sharing.refspecs import Batch, make_batches
+from git_replicate.store.sharing.remote import (
     Comparison,
     Listing,
     Names,

@@ -19,10 +19,10 @@ from git_replicate.core.names import RESERVED_FOLDER
 from git_replicate.core.query import Column, compile_where, parse_sort
 from git_replicate.core.query_names import is_plain, quote_name
 from git_replicate.git.repository import Repository
-from git_replicate.store import index_fill
-from git_replicate.store.index_columns import BEST, TABLES, Columns, decode, decode_more, tag_column
-from git_replicate.store.index_listing import Field, Listing, Write, read_listing
-from git_replicate.store.index_schema import (
+from git_replicate.store.indexing import fill as index_fill
+from git_replicate.store.indexing.columns import BEST, TABLES, Columns, decode, decode_more, tag_column
+from git_replicate.store.indexing.listing import Field, Listing, Write, read_listing
+from git_replicate.store.indexing.schema import (
     ALIASES,
     ATTRIBUTES,
     FOLDED,
@@ -37,7 +37,7 @@ from git_replicate.store.index_schema import (
     transaction,
     unwatched,
 )  # fmt: skip
-from git_replicate.store.index_text import read_document
+from git_replicate.store.indexing.text import read_document
 
 T = TypeVar("T")
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ from git_replicate.core.errors import UsageError
 from git_replicate.core.record import Record
 from git_replicate.core.space import Point, grid, grid_size, random_point
 from git_replicate.core.sweep import Planned, Sweep, planned_of
-from git_replicate.execution.search import Pruning
+from git_replicate.execution.sweeping.search import Pruning
 
 
 class Proposer(Protocol):

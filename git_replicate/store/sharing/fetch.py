@@ -19,10 +19,10 @@ from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.transport import RefGoneError, Transport
 from git_replicate.store.due import count_runs
-from git_replicate.store.elsewhere import mark_elsewhere
 from git_replicate.store.notes import mark_pending, rebuild_notes, write_notes
-from git_replicate.store.refspecs import make_batches
-from git_replicate.store.remote import (
+from git_replicate.store.sharing.elsewhere import mark_elsewhere
+from git_replicate.store.sharing.refspecs import make_batches
+from git_replicate.store.sharing.remote import (
     Listing,
     Names,
     compare,

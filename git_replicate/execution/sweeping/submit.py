@@ -24,14 +24,14 @@ from git_replicate.core.sizes import count
 from git_replicate.execution.command import PARAMS_VARIABLE
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.jobs import RUN_VARIABLE
-from git_replicate.execution.missed import say_what_a_job_needs, with_inputs
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, capture_all, new_record
-from git_replicate.execution.rerun import Furnished, frozen_code, in_checkout
+from git_replicate.execution.replication.missed import say_what_a_job_needs, with_inputs
+from git_replicate.execution.replication.rerun import Furnished, frozen_code, in_checkout
 from git_replicate.execution.schedulers import find_scheduler
 from git_replicate.execution.schedulers.kinds import Kind, Script, directives_of, script_text
+from git_replicate.execution.sweeping.trial import Task
 from git_replicate.execution.ticket import SCRIPT_FILE, Asked, Handed, Ticket, free_name, hand_over, make_ticket
-from git_replicate.execution.trial import Task
 from git_replicate.git.repository import Oid, RefUpdate, Repository
 from git_replicate.probe import SITE, VARIABLE
 from git_replicate.store.annotations import annotate

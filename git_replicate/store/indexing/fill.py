@@ -11,11 +11,19 @@ from typing import Any
 from git_replicate.core.names import ANNOTATIONS_REF, RESERVED_FOLDER, RUNS_PREFIX, parse_run_ref
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.annotations import Annotations, fold
-from git_replicate.store.index_columns import TABLES, Columns
-from git_replicate.store.index_schema import ATTRIBUTES, FILES, FOLDED, STORED, attribute_values, transaction, unwatched
-from git_replicate.store.index_shapes import Cells, Shapes
-from git_replicate.store.index_stamp import still_holds, take_stamp
-from git_replicate.store.index_text import NO_RECORD, UNREADABLE, read_document, read_head
+from git_replicate.store.indexing.columns import TABLES, Columns
+from git_replicate.store.indexing.schema import (
+    ATTRIBUTES,
+    FILES,
+    FOLDED,
+    STORED,
+    attribute_values,
+    transaction,
+    unwatched,
+)
+from git_replicate.store.indexing.shapes import Cells, Shapes
+from git_replicate.store.indexing.stamp import still_holds, take_stamp
+from git_replicate.store.indexing.text import NO_RECORD, UNREADABLE, read_document, read_head
 from git_replicate.store.note_tree import list_notes
 
 _identity = itemgetter([*ATTRIBUTES].index("experiment"), [*ATTRIBUTES].index("id"))

@@ -20,20 +20,20 @@ from git_replicate.core.errors import GitError, ReplicateError, StorageError
 from git_replicate.core.names import RUNS_PREFIX, new_run_id
 from git_replicate.core.record import Record
 from git_replicate.core.sweep import planned_of
-from git_replicate.execution.engine import WorkerDiedError
-from git_replicate.execution.errand import Answer, Errand, carry
 from git_replicate.execution.prepare import Place
-from git_replicate.execution.rerun import Furnished, in_checkout
-from git_replicate.execution.submit import enqueue
+from git_replicate.execution.replication.rerun import Furnished, in_checkout
+from git_replicate.execution.sweeping.engine import WorkerDiedError
+from git_replicate.execution.sweeping.errand import Answer, Errand, carry
+from git_replicate.execution.sweeping.submit import enqueue
+from git_replicate.execution.sweeping.trial import Ended, Task
 from git_replicate.execution.ticket import Asked
-from git_replicate.execution.trial import Ended, Task
 from git_replicate.git.opening import state_dir
 from git_replicate.git.parcel import pack_added, pack_alone, unpack
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.transport import Transport
 from git_replicate.store import blobs
-from git_replicate.store.adopt import adopt
-from git_replicate.store.remote import Names, advice
+from git_replicate.store.sharing.adopt import adopt
+from git_replicate.store.sharing.remote import Names, advice
 
 _MOST_THREADS = 1000
 

@@ -16,7 +16,7 @@ from git_replicate.core.pairing import Match, Matches, pair_runs, values_of
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.sizes import count
 from git_replicate.core.verdict import Outcome
-from git_replicate.execution.sides import compare_sides, read_side
+from git_replicate.execution.replication.sides import compare_sides, read_side
 from git_replicate.git.history import commits_between
 from git_replicate.git.repository import Oid, Repository
 

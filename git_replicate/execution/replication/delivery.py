@@ -27,7 +27,7 @@ from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings
 from git_replicate.core.sweep import Planned, Sweep
-from git_replicate.execution.changing import program_of, replace_param
+from git_replicate.execution.replication.changing import program_of, replace_param
 from git_replicate.git.history import find_line, mentions
 from git_replicate.git.opening import find_layout
 from git_replicate.git.repository import Oid, Repository

@@ -24,8 +24,8 @@ from git_replicate.core.nested import flat
 from git_replicate.core.paths import unquote_path
 from git_replicate.core.settings import Settings
 from git_replicate.core.verdict import Side
-from git_replicate.execution.changing import set_params
-from git_replicate.execution.sides import changed_files
+from git_replicate.execution.replication.changing import set_params
+from git_replicate.execution.replication.sides import changed_files
 from git_replicate.git.history import diff_blobs
 from git_replicate.git.repository import Mode, Oid, Repository
 from git_replicate.git.trees import Leaf, read_path

@@ -21,7 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, Protocol
 
-from git_replicate.execution.worker import HEARD, read_frame, write_frame
+import git_replicate
+from git_replicate.execution.sweeping.worker import HEARD, read_frame, write_frame
 
 _LOOK_SECONDS = 0.5
 """How often a busy worker is looked at: a command that it left running keeps its end of the pipe open."""
@@ -138,9 +139,10 @@ def _how(code: int) -> str:
 
 
 def _start_worker(variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(git_replicate.__file__)))
     # -P: the directory may hold modules of the user's with names of ours, or of the standard library.
-    start = f"import sys; sys.path.insert(0, {package!r}); from git_replicate.execution.worker import main; main()"
+    module = "git_replicate.execution.sweeping.worker"
+    start = f"import sys; sys.path.insert(0, {package!r}); from {module} import main; main()"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0,
         env={**os.environ, **variables},

@@ -19,14 +19,14 @@ from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Record, Status
 from git_replicate.core.verdict import Side
-from git_replicate.execution.delivery import same_program
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place
-from git_replicate.execution.replay import outside_inputs, undeclared_inputs
-from git_replicate.execution.sides import read_side
+from git_replicate.execution.replication.delivery import same_program
+from git_replicate.execution.replication.replay import outside_inputs, undeclared_inputs
+from git_replicate.execution.replication.sides import read_side
 from git_replicate.execution.site import Site
 from git_replicate.git.repository import Oid
-from git_replicate.store.index import Index
+from git_replicate.store.indexing.index import Index
 from git_replicate.store.store import read_log
 
 _SEARCHED: Final = 20

@@ -21,10 +21,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 
+import git_replicate
 from git_replicate.core.errors import UserError
 from git_replicate.core.installing import pip_install
 from git_replicate.core.settings import SubmitSettings
-from git_replicate.execution.errand import interrupt_all
+from git_replicate.execution.sweeping.errand import interrupt_all
 
 JOBQUEUE: Final[Mapping[str, str]] = {
     "slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster", "oar": "OARCluster",
@@ -199,6 +200,6 @@ def _importable() -> list[str]:
     try:
         importlib.metadata.distribution("git-replicate")
     except importlib.metadata.PackageNotFoundError:
-        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        package = os.path.dirname(os.path.dirname(os.path.abspath(git_replicate.__file__)))
         return [f'export PYTHONPATH={shlex.quote(package)}"${{PYTHONPATH:+:$PYTHONPATH}}"']
     return []

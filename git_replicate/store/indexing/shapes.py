@@ -24,7 +24,7 @@ import tomli
 
 from git_replicate.core.query import Kind
 from git_replicate.core.record import FORMAT
-from git_replicate.store.index_columns import (
+from git_replicate.store.indexing.columns import (
     BEST,
     BOOLEAN,
     NUMBER,
@@ -37,8 +37,8 @@ from git_replicate.store.index_columns import (
     json_item,
     kind_of_text,
 )  # fmt: skip
-from git_replicate.store.index_schema import ATTRIBUTES, attribute_values, stored
-from git_replicate.store.index_text import SKIPPED, UNREADABLE
+from git_replicate.store.indexing.schema import ATTRIBUTES, attribute_values, stored
+from git_replicate.store.indexing.text import SKIPPED, UNREADABLE
 
 _PLAIN = r'"[^"\\\x00-\x08\x0a-\x1f\x7f]*"'
 _NUMBER = r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:e[+-]?\d+)?"

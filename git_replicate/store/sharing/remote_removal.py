@@ -9,8 +9,8 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.names import RUNS_PREFIX
 from git_replicate.git.repository import Repository
 from git_replicate.git.transport import Transport, batches
-from git_replicate.store.push import BATCH
-from git_replicate.store.remote import Names, look, send_annotations, take_annotations
+from git_replicate.store.sharing.push import BATCH
+from git_replicate.store.sharing.remote import Names, look, send_annotations, take_annotations
 from git_replicate.store.trash import removed_names
 
 _ATTEMPTS = 5

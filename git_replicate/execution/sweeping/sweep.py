@@ -24,15 +24,15 @@ from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.settings import ResultsSettings
 from git_replicate.core.sizes import count
 from git_replicate.core.sweep import Planned, Sweep, planned_of
-from git_replicate.execution.delivery import fault, same_program
-from git_replicate.execution.engine import Engine, WorkerDiedError
 from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.plan import Request
 from git_replicate.execution.processes import is_git
-from git_replicate.execution.search import Pruning
-from git_replicate.execution.trial import Ended, Surroundings, Task, go_on, look_around, run_trial, take_over
+from git_replicate.execution.replication.delivery import fault, same_program
+from git_replicate.execution.sweeping.engine import Engine, WorkerDiedError
+from git_replicate.execution.sweeping.search import Pruning
+from git_replicate.execution.sweeping.trial import Ended, Surroundings, Task, go_on, look_around, run_trial, take_over
 from git_replicate.git.repository import Repository
-from git_replicate.store.index import Index
+from git_replicate.store.indexing.index import Index
 from git_replicate.store.lookup import find_run
 from git_replicate.store.notes import write_notes
 

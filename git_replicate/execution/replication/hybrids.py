@@ -23,13 +23,13 @@ from git_replicate.core.nested import flat
 from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Code, Record, Seeds, Status
 from git_replicate.core.verdict import Side
-from git_replicate.execution.changing import set_params
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.isolation import Worktree, reuse, worktree
-from git_replicate.execution.parts import COMMAND, Part, Parts
 from git_replicate.execution.prepare import Place
-from git_replicate.execution.replay import EnvironmentChoice, Setup, replay
-from git_replicate.execution.sides import read_side
+from git_replicate.execution.replication.changing import set_params
+from git_replicate.execution.replication.parts import COMMAND, Part, Parts
+from git_replicate.execution.replication.replay import EnvironmentChoice, Setup, replay
+from git_replicate.execution.replication.sides import read_side
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.trees import Leaf, edit_tree
 from git_replicate.store.snapshot import snapshot_commit

@@ -23,8 +23,8 @@ from git_replicate.git.history import is_ancestor
 from git_replicate.git.remotes import Remote
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.git.transport import RefGoneError, Transport
+from git_replicate.store.sharing.union import unite
 from git_replicate.store.trash import follow
-from git_replicate.store.union import unite
 
 _ATTEMPTS = 20
 """How often annotations are united and sent again while others do the same."""

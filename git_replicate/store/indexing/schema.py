@@ -25,7 +25,7 @@ from git_replicate.core.query import FUNCTIONS, Column, Kind
 from git_replicate.core.record import FORMAT
 from git_replicate.git.opening import state_dir
 from git_replicate.git.repository import Layout
-from git_replicate.store import index_columns
+from git_replicate.store.indexing import columns as index_columns
 from git_replicate.store.lock import take_turn
 
 VERSION: Final = 5 * 1_000 + FORMAT

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from git_replicate.core.frozen import frozen
-from git_replicate.store.index_columns import decode
+from git_replicate.store.indexing.columns import decode
 
 Cells = tuple[Any, ...]
 Write = Callable[[Sequence[str], Iterator[Sequence[Cells]], Container[int]], str]

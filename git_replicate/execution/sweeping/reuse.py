@@ -12,9 +12,9 @@ from git_replicate.core.query import quote
 from git_replicate.core.record import Record
 from git_replicate.core.sizes import count
 from git_replicate.core.sweep import Planned, planned_of
-from git_replicate.execution.engine import Engine
-from git_replicate.execution.sweep import Job, key_of, prepare_once
-from git_replicate.store.index import Index, Row
+from git_replicate.execution.sweeping.engine import Engine
+from git_replicate.execution.sweeping.sweep import Job, key_of, prepare_once
+from git_replicate.store.indexing.index import Index, Row
 
 
 def alike(

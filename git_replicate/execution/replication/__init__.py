@@ -1,0 +1,1 @@
+"""Runs again and compared: replays, verdicts, hybrids, and what makes two runs differ."""
