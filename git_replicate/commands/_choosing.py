@@ -35,10 +35,10 @@ class Chooser:
             console.say(line)
         point = dict(planned.point)
         while True:
-            console.say(f"next: {show_point(point)}")
             # An interrupt at the question is an answer to it.
             heard = signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
+                console.say(f"next: {show_point(point)}")
                 answer = console.ask("Enter runs it, name=value changes it, q ends")
             except (KeyboardInterrupt, UserError):
                 console.say("")
