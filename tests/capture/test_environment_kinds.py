@@ -19,12 +19,13 @@ from git_replicate.capture.environment import (
     gpu,
     indexes,
     locks,
+    pip,
     scheduler,
 )
 from git_replicate.capture.environment.extern import collect_extern
 from git_replicate.capture.environment.kinds import Scene
 from git_replicate.capture.environment.origins import describe_source
-from git_replicate.capture.environment.recipe import Recipe, Requirement
+from git_replicate.capture.environment.recipe import Recipe, Requirement, Sources
 from git_replicate.core.settings import EnvironmentSettings
 from tests.support import GitRepo
 
@@ -262,3 +263,23 @@ def test_a_recipes_identity_is_what_is_built_not_how_it_is_called() -> None:
 def test_two_looks_at_the_same_environment_are_the_same_text(tmp_path: Path) -> None:
     texts = {capture_environment(["python3"], str(tmp_path), os.environ, EnvironmentSettings())[0] for _ in range(2)}
     assert len(texts) == 1
+
+
+def test_git_replicate_itself_is_left_out_where_it_cannot_be_had() -> None:
+    built = pip.recreate(
+        {
+            "python": "3.11.7",
+            "packages": {"git-replicate": "0.1.0", "lost": "1.0", "six": "1.16.0"},
+            "origins": {
+                "git-replicate": {"vcs": "git", "commit": "a" * 40},
+                "lost": {"vcs": "git", "commit": "b" * 40},
+            },
+        },
+        Sources(),
+    )
+    assert built is not None
+    assert [missing.name for missing in built.missing] == ["lost"]
+    assert [requirement.name for requirement in built.requirements] == ["six"]
+    assert built.notes == (
+        "git-replicate 0.1.0 is left out: a run gets what `import git_replicate` gives from the probe",
+    )

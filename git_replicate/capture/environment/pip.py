@@ -20,6 +20,8 @@ _ACCELERATED: Final = frozenset(
 )  # fmt: skip
 """Distributions of whose builds uv knows the place by their label."""
 
+_OWN = "git-replicate"
+
 
 def capture(scene: Scene) -> Facts:
     """Interpreter, packages, where they come from, and the project's lock files; nothing for another command."""
@@ -75,6 +77,9 @@ def recreate(recorded: Mapping[str, Any], sources: Sources) -> Recipe | None:
         found = _requirement(name, str(version), origin, locked.get((name, str(version)), Locked()))
         if isinstance(found, Requirement) and "+" in found.version and not origin and not own:
             found = _labelled(found, sources)
+        if isinstance(found, Missing) and name == _OWN:
+            notes.append(f"{name} {version} is left out: a run gets what `import git_replicate` gives from the probe")
+            continue
         (requirements if isinstance(found, Requirement) else missing).append(found)  # type: ignore[arg-type]
     return Recipe(
         "packages", python=str(recorded["python"]), implementation=str(recorded.get("implementation", "cpython")),
