@@ -26,6 +26,7 @@ _SOURCE: Final = re.compile(
 _INTERPRETER: Final = re.compile(r"(?:^|/)(?:python|pypy)[\d.]*\Z")
 _PROSE: Final = re.compile(r"(^|/)(README|LICENSE|CHANGELOG|\.gitignore|docs/)|\.(md|rst|txt)\Z", re.IGNORECASE)
 _COMPUTED_WITH: Final = {"torch": 0.5, "libraries": 0.45, "threads": 0.42, "cpu_features": 0.34}
+_OURS: Final = re.compile(r"(packages|origins)\.git-replicate(\.|\Z)")
 _HARDWARE: Final = ("cpu", "cpus", "gpu", "gpus", "driver", "memory_gib", "architecture", "machine")
 
 
@@ -235,6 +236,8 @@ def _environment(first: Side, second: Side) -> Iterable[Cause]:
     a, b = flat(first.environment), flat(second.environment)
     imported = {*_imported(first.record), *_imported(second.record)}
     for name in _different(a, b):
+        if _OURS.match(name) and _normal("git-replicate") not in imported:
+            continue  # it records, and has no part in the result
         if name.partition(".")[0] in _HARDWARE:
             yield Cause("hardware", name, a.get(name), b.get(name), 0.35)
         elif name.startswith("packages."):

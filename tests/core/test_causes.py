@@ -88,3 +88,12 @@ def test_a_param_that_is_none_is_nothing_and_not_a_text_of_that_name() -> None:
     assert (cause.as_document()["from"], cause.as_document()["to"]) == (None, "none")
     (absent,) = find_causes(Side(EMPTY), text, [])
     assert absent.as_document()["from"] is None
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_another_git_replicate_is_no_cause_unless_the_program_imports_it(imported: bool) -> None:
+    record = replace(EMPTY, runtime={"imported": {"git-replicate": "0.1.0"}} if imported else {})
+    first = Side(record, environment={"packages": {"git-replicate": "0.1.0", "six": "1.15"}})
+    second = Side(record, environment={"packages": {"git-replicate": "0.2.0", "six": "1.16"}})
+    names = sorted(cause.name for cause in find_causes(first, second, []))
+    assert names == (["git-replicate", "six"] if imported else ["six"])
