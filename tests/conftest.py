@@ -36,6 +36,7 @@ def _no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ.update(kept, **xdist)
     os.environ.update(
         HOME=str(home),
+        PYTHONDONTWRITEBYTECODE="1",  # a file rewritten within a second, of the same size, is the same to Python
         XDG_CONFIG_HOME=str(home / "config"),
         XDG_STATE_HOME=str(home / "state"),
         XDG_CACHE_HOME=str(home / "cache"),

@@ -252,7 +252,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 def test_bash_finds_the_command_and_its_completion_where_they_are_installed(
     repo: GitRepo, words: str, expected: set[str]
 ) -> None:
-    if not Path("/usr/share/bash-completion/completions/git").exists():
+    if not all(Path("/usr/share/bash-completion", name).exists() for name in ("bash_completion", "completions/git")):
         pytest.skip("bash-completion, or git's own completion, is not installed")
     env = {
         **os.environ,

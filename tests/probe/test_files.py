@@ -67,7 +67,7 @@ def test_code_that_is_compiled_already_is_named_by_its_source(tmp_path: Path) ->
     old(tmp_path / "pkg" / "__init__.py", "")
     old(tmp_path / "pkg" / "inner.py", "value = 1\n")
     for _ in range(2):
-        seen = seen_in(tmp_path, observe(tmp_path, "import pkg.inner"))
+        seen = seen_in(tmp_path, observe(tmp_path, "import pkg.inner", variables={"PYTHONDONTWRITEBYTECODE": ""}))
         assert inside(tmp_path, seen.code) == ["main.py", "pkg/__init__.py", "pkg/inner.py"]
         assert inside(tmp_path, seen.reads) == []
     assert list((tmp_path / "pkg" / "__pycache__").iterdir()) != []
