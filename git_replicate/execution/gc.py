@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from git_replicate.core.errors import FormatError, GitError, UserError
 from git_replicate.core.names import RUNS_PREFIX, TRASH_PREFIX, is_run_id
 from git_replicate.core.record import Record
+from git_replicate.execution.claims import remove_claims
 from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.keeping import drop_unheld
 from git_replicate.execution.recover import live_runs
@@ -88,6 +89,7 @@ def tidy(repo: Repository) -> int:
     layout = repo.layout
     before = sum(waste.bytes for waste in _checkouts(layout))
     sweep_worktrees(layout)
+    remove_claims(layout)
     freed = before - sum(waste.bytes for waste in _checkouts(layout))
     for root in ("spool", "environments", FILES_FOLDER):  # what was hidden when a removal was cut short
         folder = os.path.join(state_dir(layout), root)

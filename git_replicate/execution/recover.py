@@ -15,6 +15,7 @@ from git_replicate.capture import machine
 from git_replicate.core import record as records
 from git_replicate.core.errors import FormatError, GitError, StorageError, UserError
 from git_replicate.core.record import Record, Status
+from git_replicate.execution.claims import remove_claims
 from git_replicate.execution.conclude import RUN_FILE, conclude_run, outcome_of
 from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.outcome import Outcome
@@ -102,6 +103,7 @@ def recover_runs(repo: Repository, *, dry_run: bool = False) -> Iterator[Recover
     if not dry_run:
         _remove_leftovers(repo)
         sweep_worktrees(repo.layout)
+        remove_claims(repo.layout)
         write_notes(repo)
         if heal_notes(repo):
             yield Recovered("notes", "made again from the runs")

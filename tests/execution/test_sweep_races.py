@@ -18,6 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from git_replicate.execution.claims import claimed
+from git_replicate.git.opening import find_layout
 from tests.execution.test_terminal import Terminal
 from tests.support import PROGRAM, GitRepo, replicate
 
@@ -106,8 +108,9 @@ def statuses(repo: GitRepo) -> dict[str, int]:
 def leftovers(repo: GitRepo) -> list[str]:
     private = repo.top / ".git" / "replicate"
     return [
-        path.name for name in ("spool", "worktrees") if (private / name).exists() for path in (private / name).iterdir()
-    ]
+        path.name for name in ("spool", "worktrees", "claims") if (private / name).exists()
+        for path in (private / name).iterdir()
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -249,6 +252,38 @@ def test_a_sweep_that_is_killed_alone_leaves_workers_that_finish_what_they_do(re
     wait_for(lambda: leftovers(repo) == [])
     assert replicate("sweep", "--resume", "latest", cwd=repo.top).returncode == 0
     assert statuses(repo) == {"finished": 4}
+
+
+@pytest.mark.slow
+def test_what_a_worker_of_a_killed_sweep_has_in_hand_is_not_done_twice(repo: GitRepo, folder: Path) -> None:
+    (folder / "go").touch()
+    assert sweeping(repo, folder).end() == 0
+    run = records(repo)[0]
+    assert replicate("rm", run["id"], cwd=repo.top).returncode == 0
+    with claimed(find_layout(str(repo.top)), run["sweep"], None):
+        again = Sweeping(repo, "--resume", "latest")
+        again.says("1 run")
+        assert replicate("rm", "--undo", run["id"], cwd=repo.top).returncode == 0  # the worker has done it
+    assert again.end() == 0, again.said
+    assert statuses(repo) == {"finished": 4}
+    assert leftovers(repo) == []
+
+
+@pytest.mark.slow
+def test_what_a_dead_worker_had_in_hand_is_done(repo: GitRepo, folder: Path) -> None:
+    (folder / "go").touch()
+    assert sweeping(repo, folder).end() == 0
+    run = records(repo)[0]
+    assert replicate("rm", run["id"], cwd=repo.top).returncode == 0
+    code = "import os, json, sys; from git_replicate.execution.claims import claimed; "
+    code += "from git_replicate.git.opening import find_layout\n"
+    code += "with claimed(find_layout('.'), json.loads(sys.argv[1]), None): os._exit(0)"
+    table = json.dumps(run["sweep"])
+    subprocess.run([sys.executable, "-c", code, table], cwd=repo.top, check=True)
+    assert len(leftovers(repo)) == 1
+    assert replicate("sweep", "--resume", "latest", cwd=repo.top).returncode == 0
+    assert statuses(repo) == {"finished": 4}
+    assert leftovers(repo) == []
 
 
 def test_a_run_that_takes_too_long_is_ended_and_has_failed(repo: GitRepo, folder: Path) -> None:

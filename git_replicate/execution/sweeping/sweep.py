@@ -24,6 +24,7 @@ from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.settings import ResultsSettings
 from git_replicate.core.sizes import count
 from git_replicate.core.sweep import Planned, Sweep, planned_of
+from git_replicate.execution.claims import remove_claims
 from git_replicate.execution.isolation import sweep_worktrees
 from git_replicate.execution.plan import Request
 from git_replicate.execution.processes import is_git
@@ -45,6 +46,7 @@ _SEARCHED = 20
 _UPKEEP_SECONDS = 15.0
 _DEATHS = 2
 """How often a run may take its worker with it before it counts as failed."""
+_ON_DEATH: Final = "is there enough memory? see: dmesg"
 
 
 class NotRecordedError(UserError):
@@ -191,8 +193,9 @@ def carry_out(
 
 
 def tidy(repo: Repository) -> None:
-    """What is due after many runs: their notes, and the checkouts that killed workers left."""
+    """What is due after many runs: their notes, and the checkouts and claims that killed workers left."""
     sweep_worktrees(repo.layout)
+    remove_claims(repo.layout)
     write_notes(repo)
 
 
@@ -221,7 +224,7 @@ def _ended(state: _State, job: Job, source: Source, future: Future[Ended], stop_
             # Stopped or not: the command that it left may still run.
             _submit(state, take_over, job, planned, deaths=deaths + 1)
             return
-        ended = Ended(None, problem=str(error), hint="is there enough memory? see: dmesg")
+        ended = Ended(None, problem=str(error), hint=_ON_DEATH)
     record = ended.record
     source.ended(planned, record)
     state.watcher.ended(planned, ended)
@@ -304,7 +307,10 @@ def key_of(planned: Planned) -> tuple[int, int | None]:
 
 def prepare_once(job: Job, engine: Engine, planned: Planned) -> Surroundings:
     """Stages run and the environment built before several workers want them; `UserError` if that fails."""
-    around: Surroundings = engine.submit(look_around, job.task(planned)).result()
+    try:
+        around: Surroundings = engine.submit(look_around, job.task(planned)).result()
+    except WorkerDiedError as error:
+        raise UserError(str(error), _ON_DEATH) from error
     if around.problem:
         raise UserError(around.problem, around.hint)
     return around

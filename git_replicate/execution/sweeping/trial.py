@@ -18,8 +18,10 @@ from git_replicate.capture.config import load_settings
 from git_replicate.capture.curves import Curves
 from git_replicate.core.errors import ReplicateError
 from git_replicate.core.names import run_ref
-from git_replicate.core.record import Code, Document, Record, Status
+from git_replicate.core.query import quote
+from git_replicate.core.record import Code, Document, Record, Status, from_document
 from git_replicate.core.sweep import planned_of
+from git_replicate.execution.claims import claimed, is_claimed
 from git_replicate.execution.conclude import conclude_run, curves_so_far, outcome_of
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
@@ -35,6 +37,7 @@ from git_replicate.execution.sweeping.worker import interrupted
 from git_replicate.git.config import read_config
 from git_replicate.git.opening import find_layout, repository_at
 from git_replicate.git.repository import Oid, Repository
+from git_replicate.store.indexing.index import Index
 from git_replicate.store.store import read_run
 
 _LOOK_SECONDS = 0.2
@@ -97,9 +100,10 @@ _benches: dict[str, tuple[_Bench, contextlib.ExitStack]] = {}
 def run_trial(task: Task) -> Ended:
     """Carry a task out, in a checkout of its snapshot."""
     try:
-        bench = _bench(task)
-        bench.warnings.clear()
-        record = _run(bench, task)
+        with claimed(find_layout(task.top), task.sweep, task.request.seed):
+            bench = _bench(task)
+            bench.warnings.clear()
+            record = _run(bench, task)
         return Ended(record, tuple(dict.fromkeys(bench.warnings)))
     except (ReplicateError, OSError) as error:
         _leave()
@@ -120,10 +124,38 @@ def take_over(task: Task) -> Ended:
     """Carry on where somebody else may have begun: conclude the run there is once it ends, or carry the task out."""
     try:
         repo = repository_at(find_layout(task.top))
-        live = left_run(repo, task)
-        return _concluded(repo, live) if live else run_trial(task)
+        while (live := left_run(repo, task)) is None and _is_in_hand(repo, task) and not interrupted:
+            time.sleep(_LOOK_SECONDS)  # a worker that was told of it has not begun it yet
+        if live:
+            return _concluded(repo, live)
+        done = _finished(repo, task)
+        return Ended(done) if done else run_trial(task)
     except (ReplicateError, OSError) as error:
         return Ended(None, problem=_told(error), hint="git replicate recover")
+
+
+def _is_in_hand(repo: Repository, task: Task) -> bool:
+    return is_claimed(repo.layout, task.sweep, task.request.seed)
+
+
+def _finished(repo: Repository, task: Task) -> Record | None:
+    """The run of this very task that has finished since somebody asked for it again."""
+    condition = (
+        f"runs.sweep = {quote(str(task.sweep['id']))} AND runs.status = 'finished'"
+        " AND runs.invalid IS NULL AND runs.superseded_by IS NULL"
+    )
+    with contextlib.closing(Index.open(repo)) as index:
+        index.refresh()
+        found = map(from_document, index.documents(index.matching(condition)))
+        return next((record for record in found if _is_of(record, task)), None)
+
+
+def _is_of(record: Record, task: Task) -> bool:
+    """Whether a run is what a task asks for."""
+    table, seed = record.sweep, task.request.seed
+    if table.get("id") != task.sweep["id"] or planned_of(table) != planned_of(task.sweep):
+        return False
+    return seed is None or record.seeds.run == seed
 
 
 def _concluded(repo: Repository, live: LiveRun) -> Ended:
@@ -176,13 +208,7 @@ def _hint(error: ReplicateError | OSError) -> str:
 
 def left_run(repo: Repository, task: Task) -> LiveRun | None:
     """The run of this very task that somebody began and nobody has concluded."""
-    for run in live_runs(repo):
-        table = run.record.sweep
-        if table.get("id") != task.sweep["id"] or planned_of(table) != planned_of(task.sweep):
-            continue
-        if task.request.seed is None or run.record.seeds.run == task.request.seed:
-            return run
-    return None
+    return next((run for run in live_runs(repo) if _is_of(run.record, task)), None)
 
 
 def _bench(task: Task) -> _Bench:
