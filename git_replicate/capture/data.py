@@ -12,6 +12,7 @@ import stat
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from git_replicate.capture.folder_hashes import hash_files, stamp_of
 from git_replicate.capture.hashing import File, files_below, fingerprint, hash_file, hash_list
 from git_replicate.capture.pointers import MOST_POINTER, annex_id, not_here
 from git_replicate.capture.stat_cache import StatCache
@@ -69,16 +70,22 @@ def _entry(path: str, shown: str, cache: StatCache, *, by_stat: bool, hint: str 
         total = {"bytes": sum(file.status.st_size for file in files), "files": len(files)}
         if by_stat:
             return {"hash": fingerprint(files), **total}
+        stamp = stamp_of(files) if len(files) > MOST_LISTED else None
+        if known := cache.get_folder(os.fsencode(path), stamp):
+            return {"hash": known, **total}
+        began = cache.now()
         cache.expect(os.fsencode(path))
         for file in files:
             if command := not_here(file.path, file.status) if _suspicious(file, cache) else "":
                 inner = os.path.join(shown, os.fsdecode(file.name))
                 raise UserError(f"data {inner}: its content is not here, only a pointer to it", f"{command} {inner}")
-        hashes = [(file.name, hash_file(file, cache)) for file in files]
+        hashes = hash_files(files, cache)
     except OSError as error:
         hint = hint or f"look: ls -ld {shown}"
         raise UserError(f"data {shown}: {error.strerror or error}", hint) from error
-    entry: dict[str, Any] = {"hash": hash_list(hashes), **total}
+    digest = hash_list(hashes)
+    cache.put_folder(os.fsencode(path), stamp, digest, began)
+    entry: dict[str, Any] = {"hash": digest, **total}
     if len(hashes) <= MOST_LISTED:
         entry["list"] = {quote_path(name): digest for name, digest in hashes}
     return entry

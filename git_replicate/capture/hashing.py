@@ -1,7 +1,6 @@
-"""The hash of a file's content, and of a folder's.
+"""The hash of a file, known by its stat or read, and the files below a folder.
 
-BLAKE3, read into memory piece by piece: a file that somebody shortens meanwhile would kill a process that has it
-mapped. Nothing here can hang on a pipe or a device, and a file that changes while it is read is noticed.
+A file that changes while it is read is noticed.
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from git_replicate.capture.content import read_content
 from git_replicate.capture.pointers import annex_id
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.frozen import frozen
 
-_THREADED: Final = 1_000_000
-"""Bytes from which threads make hashing a file faster."""
-_PIECE: Final = 1 << 22
 _ATTEMPTS: Final = 3
 
 
@@ -74,6 +71,11 @@ def hash_file(file: File, cache: StatCache) -> str:
 
     `OSError` for what is no regular file or cannot be read, `ChangingError` for one that changes all the time.
     """
+    return known_hash(file, cache) or read_hash(file, cache)
+
+
+def known_hash(file: File, cache: StatCache) -> str:
+    """The hash of a file that need not be read, or ""; `OSError` for what is no regular file."""
     if file.known and stat.S_ISREG(file.status.st_mode):
         return file.known
     if stat.S_ISLNK(file.status.st_mode):
@@ -82,59 +84,27 @@ def hash_file(file: File, cache: StatCache) -> str:
         return f"blake3:{blake3.blake3(b'link:' + os.readlink(file.path)).hexdigest()}"
     if not stat.S_ISREG(file.status.st_mode):
         raise OSError(0, "not a regular file or folder")
-    known = cache.get(file.path, file.status)
-    if known:
-        return known
+    return cache.get(file.path, file.status) or ""
+
+
+def read_hash(file: File, cache: StatCache) -> str:
+    """The hash of what a regular file holds, remembered in the cache."""
     before = file.status
     for _ in range(_ATTEMPTS):
         began = cache.now()
-        digest, after = _read(file.path, before)
+        digest, after = read_content(file.path, before.st_size)
         if _same(before, after):
-            cache.put(file.path, after, digest, began)
-            return digest
+            text = f"blake3:{digest.hex()}"
+            cache.put(file.path, after, text, began)
+            return text
         before = after
     raise ChangingError(0, "it changes while it is read")
-
-
-def _read(path: bytes, expected: os.stat_result) -> tuple[str, os.stat_result]:
-    """The hash of what is read, and the file's stat after that; expected: what it was known to be before."""
-    import blake3
-
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        small = expected.st_size <= _THREADED
-        # One call tells the end as well, if the file is as long as it was said to be.
-        data = os.read(descriptor, expected.st_size + 1) if small else b""
-        if small and len(data) == expected.st_size:
-            hasher = blake3.blake3(data)
-        else:
-            hasher = blake3.blake3(data, max_threads=blake3.blake3.AUTO)
-            buffer = bytearray(_PIECE)
-            view = memoryview(buffer)
-            while length := os.readv(descriptor, [buffer]):
-                hasher.update(view[:length])
-        after = os.fstat(descriptor)
-        if not stat.S_ISREG(after.st_mode):
-            raise OSError(0, "not a regular file or folder")
-        return f"blake3:{hasher.hexdigest()}", after
-    finally:
-        os.close(descriptor)
 
 
 def _same(before: os.stat_result, after: os.stat_result) -> bool:
     return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
         after.st_size, after.st_mtime_ns, after.st_ctime_ns,
     )  # fmt: skip
-
-
-def hash_path(path: bytes, cache: StatCache) -> str:
-    """The hash of a file or folder; `OSError` if it is not there or cannot be read."""
-    status = os.stat(path)
-    if stat.S_ISDIR(status.st_mode):
-        files = files_below(path)
-        cache.expect(path)
-        return hash_list((file.name, hash_file(file, cache)) for file in files)
-    return hash_file(File(b"", path, status), cache)
 
 
 def hash_list(hashes: Iterable[tuple[bytes, str]]) -> str:

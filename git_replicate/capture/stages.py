@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from git_replicate.capture.data import CACHE_FILE
-from git_replicate.capture.hashing import hash_path
+from git_replicate.capture.folder_hashes import hash_path
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.errors import ConfigError, UserError
 from git_replicate.core.settings import StageSettings

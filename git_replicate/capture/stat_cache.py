@@ -10,6 +10,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from git_replicate.core.frozen import frozen
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -19,6 +21,17 @@ _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS hashes (path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER,"
     " inode TEXT, digest TEXT) WITHOUT ROWID"
 )
+_FOLDERS: Final = "CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, stamp BLOB, digest TEXT) WITHOUT ROWID"
+
+
+@frozen
+class Stamp:
+    """The stats of all files in a folder."""
+
+    digest: bytes
+    """Of their names, sizes, times and inodes."""
+    changed: int
+    """When the last of them was, ns since 1970."""
 
 
 class StatCache:
@@ -31,6 +44,7 @@ class StatCache:
         self._new: dict[bytes, tuple[int, int, int, str, str]] = {}
         self._whole: tuple[bytes, ...] = ()
         self._read: dict[bytes, tuple[int, int, int, str, str]] = {}
+        self._new_folders: list[tuple[bytes, bytes, str]] = []
 
     def __enter__(self) -> StatCache:
         import sqlite3  # late: most runs hash nothing
@@ -41,6 +55,7 @@ class StatCache:
             self._database = sqlite3.connect(self._path, timeout=0.5, isolation_level=None)
             self._database.execute("PRAGMA synchronous=OFF")
             self._database.execute(_TABLE)
+            self._database.execute(_FOLDERS)
         except (self._error, OSError):
             self._close()
         return self
@@ -48,14 +63,15 @@ class StatCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._database is not None and self._new:
+        if self._database is not None and (self._new or self._new_folders):
             rows = [(_absolute(path), *entry) for path, entry in self._new.items()]
             try:
                 self._database.execute("BEGIN IMMEDIATE")
                 self._database.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._database.executemany("INSERT OR REPLACE INTO folders VALUES (?, ?, ?)", self._new_folders)
                 self._database.execute("COMMIT")
             except self._error:
-                self._new = {}  # somebody else writes, or the disk is full: hash again next time
+                self._new, self._new_folders = {}, []  # somebody else writes, or the disk is full: hash again next time
         self._close()
 
     def expect(self, folder: bytes) -> None:
@@ -99,6 +115,23 @@ class StatCache:
         if max(status.st_mtime_ns, status.st_ctime_ns) + _RACY_NS >= began:
             return
         self._new[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, _inode(status), digest)
+
+    def get_folder(self, path: bytes, stamp: Stamp | None) -> str | None:
+        """The digest of a folder all of whose files have exactly these stats, or None."""
+        if self._database is None or stamp is None:
+            return None
+        query = "SELECT digest FROM folders WHERE path=? AND stamp=?"
+        try:
+            row = self._database.execute(query, (os.path.abspath(path), stamp.digest)).fetchone()
+        except self._error:
+            self._close()
+            return None
+        return str(row[0]) if row else None
+
+    def put_folder(self, path: bytes, stamp: Stamp | None, digest: str, began: int) -> None:
+        """Remember a folder's digest under the same rule as a file's; the stamp is from before `began` (ns)."""
+        if stamp is not None and stamp.changed + _RACY_NS < began:
+            self._new_folders.append((os.path.abspath(path), stamp.digest, digest))
 
     @staticmethod
     def now() -> int:

@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from git_replicate.capture.data import CACHE_FILE
+from git_replicate.capture.folder_hashes import hash_files
 from git_replicate.capture.grouping import folders_above, group_files
-from git_replicate.capture.hashing import File, files_below, fingerprint, hash_file, hash_list
+from git_replicate.capture.hashing import File, files_below, fingerprint, hash_list
 from git_replicate.capture.opened import MOST_IN_FOLDER, Read
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.paths import quote_path
@@ -122,7 +123,7 @@ def entry_of(
         entry["undeclared"] = True
         if limit is not None and _is_too_much(files, cache, limit):
             return {**entry, "unhashed": True}
-        hashes = [(file.name, hash_file(file, cache)) for file in files]
+        hashes = hash_files(files, cache)
         return {**entry, "hash": hash_list(hashes) if folder else hashes[0][1]}
     except FileNotFoundError:
         return None

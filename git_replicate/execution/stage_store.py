@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Mapping
 from typing import Final
 
-from git_replicate.capture.hashing import File, files_below, hash_file, hash_list
+from git_replicate.capture.folder_hashes import hash_path
+from git_replicate.capture.hashing import File, files_below
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.store import blobs
 
@@ -79,13 +80,7 @@ def _build(store: str, digest: str, target: str) -> bool:
         blobs.copy_out(blobs.path_of(store, sha256), path)
         os.chmod(path, mode)
     with StatCache("") as cache:
-        below = files_below(os.fsencode(target)) if table["folder"] else []
-        found = (
-            hash_list((file.name, hash_file(file, cache)) for file in below)
-            if table["folder"]
-            else hash_file(File(b"", os.fsencode(target), os.stat(target)), cache)
-        )
-    return found == digest
+        return hash_path(os.fsencode(target), cache) == digest
 
 
 def _replace(temporary: str, path: str) -> None:

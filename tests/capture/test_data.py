@@ -13,6 +13,9 @@ from blake3 import blake3
 
 from git_replicate.capture import hashing, stat_cache
 from git_replicate.capture.data import capture_data
+from git_replicate.capture.folder_hashes import hash_path, stamp_of
+from git_replicate.capture.hashing import files_below
+from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.errors import UserError
 from git_replicate.core.settings import NamedData
 
@@ -106,7 +109,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "a").write_bytes(b"one")
     first = capture(tmp_path, "a")
     with monkeypatch.context() as patch:
-        patch.setattr(hashing, "_read", None)
+        patch.setattr(hashing, "read_content", None)
         assert capture(tmp_path, "a") == first
     (tmp_path / "a").write_bytes(b"two")
     assert capture(tmp_path, "a")["a"]["hash"] == digest(b"two")
@@ -141,6 +144,50 @@ def test_a_folder_of_many_files_is_one_entry(tmp_path: Path) -> None:
     entry = capture(tmp_path, "d")["d"]
     assert entry["files"] == 1_001
     assert "list" not in entry
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("change", ["content", "name", "one more", "one less", "another of the same times"])
+def test_a_folder_of_many_files_is_known_as_a_whole_until_one_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for n in range(1_010):
+        (folder / f"{n}").touch()
+    first = capture(tmp_path, "d")
+    with monkeypatch.context() as patch:
+        patch.setattr(stat_cache.StatCache, "get", None)
+        patch.setattr(stat_cache.StatCache, "expect", None)
+        assert capture(tmp_path, "d") == first
+    if change == "content":
+        (folder / "7").write_bytes(b"x")
+    elif change == "name":
+        (folder / "7").rename(folder / "seven")
+    elif change == "one more":
+        (folder / "more").touch()
+    elif change == "one less":
+        (folder / "7").unlink()
+    else:
+        status = os.stat(folder / "7")
+        (folder / "other").write_bytes(b"x")
+        (folder / "8").write_bytes(b"y")
+        os.replace(folder / "other", folder / "7")
+        os.utime(folder / "7", ns=(status.st_atime_ns, status.st_mtime_ns))
+    changed = capture(tmp_path, "d")
+    assert changed["d"]["hash"] != first["d"]["hash"]
+    with StatCache("") as nothing_known:
+        assert changed["d"]["hash"] == hash_path(os.fsencode(folder), nothing_known)
+
+
+def test_a_folder_of_many_files_one_of_which_has_just_changed_is_not_known_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for n in range(1_010):
+        (folder / f"{n}").touch()
+    capture(tmp_path, "d")
+    with StatCache(str(tmp_path / "git" / "replicate" / "data-hashes.sqlite")) as cache:
+        assert cache.get_folder(os.fsencode(folder), stamp_of(files_below(os.fsencode(folder)))) is None
 
 
 def test_odd_names(tmp_path: Path) -> None:
@@ -180,7 +227,7 @@ def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "d" / "e" / "a").write_bytes(b"one")
     (tmp_path / "d.txt").write_bytes(b"two")
     first = capture(tmp_path, "d")
-    monkeypatch.setattr(hashing, "_read", None)
+    monkeypatch.setattr(hashing, "read_content", None)
     assert capture(tmp_path, "d") == first
 
 
@@ -196,10 +243,10 @@ def test_a_file_system_that_gives_less_than_was_asked_for_makes_no_other_hash(
 def test_an_unreadable_file_is_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"one")
 
-    def refuse(path: bytes, expected: os.stat_result) -> object:
+    def refuse(path: bytes, size: int) -> object:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(hashing, "_read", refuse)
+    monkeypatch.setattr(hashing, "read_content", refuse)
     with pytest.raises(UserError, match="data a: Permission denied") as caught:
         capture(tmp_path, "a")
     assert caught.value.hint == "look: ls -ld a"

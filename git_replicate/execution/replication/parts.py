@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from git_replicate.capture.data import CACHE_FILE
 from git_replicate.capture.documents import parse_document
-from git_replicate.capture.hashing import hash_path
+from git_replicate.capture.folder_hashes import hash_path
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.causes import Cause, data_hash, find_causes, written_paths
 from git_replicate.core.collate import SEED_NAMES
