@@ -46,9 +46,15 @@ def main(seconds: float, pairs: int) -> None:
 
 
 def _epochs_of(python: str, top: Path, seconds: float) -> int:
-    """How many epochs the bare program needs for so many seconds of processor time."""
-    fixed, more = (_cost(top, [python, "train.py", "--epochs", str(epochs)])[1] for epochs in (1, 21))
-    return max(1, round((seconds - fixed) / max((more - fixed) / 20, 1e-4)))
+    """How many epochs the bare program needs for so many seconds of processor time.
+
+    From so many that they take long enough to be told from how the start of a program varies.
+    """
+    begun = min(_cost(top, [python, "train.py", "--epochs", "1"])[1] for _ in range(2))
+    epochs = 20
+    while (more := _cost(top, [python, "train.py", "--epochs", str(epochs)])[1] - begun) < seconds / 20:
+        epochs *= 2
+    return max(1, round((seconds - begun) * epochs / more))
 
 
 def _cost(top: Path, command: list[str]) -> tuple[float, float]:
