@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, get_type_hints
 
@@ -254,11 +254,8 @@ def key_lines() -> list[str]:
 
 def nearest_key(key: str) -> str:
     """The known key that an unknown one was probably meant to be, or ""."""
-    import difflib
-
     known = {_spelling(name): name for name, _ in _leaves(Settings, "")}
-    near = difflib.get_close_matches(_spelling(key), known, 1, 0.8)
-    return known[near[0]] if near else ""
+    return known.get(_near(_spelling(key), known, 0.8), "")
 
 
 @functools.cache
@@ -317,10 +314,8 @@ def _read(kind: type, table: Any, path: str, mistakes: list[str]) -> Any:
     for key, value in table.items():
         where = f"{path}.{key}" if path else key
         if key not in names:
-            import difflib
-
-            near = difflib.get_close_matches(key, names, 1, 0.5)
-            mistakes.append(f"unknown key {where}" + (f" (did you mean {near[0]}?)" if near else ""))
+            near = _near(key, names, 0.8) or _named_alike(where.partition(".")[0]) or _near(key, names, 0.5)
+            mistakes.append(f"unknown key {where}" + (f" (did you mean {near}?)" if near else ""))
         elif where in _TABLES and isinstance(value, Mapping):
             values[key] = {k: _read(_TABLES[where], v, f"{where}.{k}", mistakes) for k, v in value.items()}
         elif where in _LISTS and isinstance(value, list):
@@ -332,6 +327,18 @@ def _read(kind: type, table: Any, path: str, mistakes: list[str]) -> Any:
         else:
             mistakes.append(f"{where}: {value!r} is not {_WORDS.get(str(hints[key]), 'of the right kind')}")
     return kind(**values)
+
+
+def _near(key: str, names: Collection[str], cutoff: float) -> str:
+    """The name most like a key, or "" if none is like it enough: 0, any is, to 1, the same."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(key, names, 1, cutoff)), "")
+
+
+def _named_alike(word: str) -> str:
+    """The setting that a table or a key of this name was probably meant to be: `[metrics]` is `results.metrics`."""
+    return next((name for name, _ in _leaves(Settings, "") if name.rpartition(".")[2] == word), "")
 
 
 _WORDS = {

@@ -83,6 +83,22 @@ def test_every_mistake_of_every_source_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[metrics]\nfiles = ["a.json"]\n', "unknown key metrics (did you mean results.metrics?)"),
+        ('[outputs]\npaths = ["a"]\n', "unknown key outputs.paths (did you mean results.outputs?)"),
+        ("seed = 3\n", "unknown key seed (did you mean random.seed?)"),
+        ('[data]\nfiles = ["a"]\n', "unknown key data.files"),
+    ],
+)
+def test_a_setting_looked_for_in_another_table_is_told_its_own(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "replicate.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert caught.value.message == f"replicate.toml: {said}"
+
+
+@pytest.mark.parametrize(
     ("text", "part"),
     [
         ("a = ", "not TOML"),
