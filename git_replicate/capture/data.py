@@ -32,12 +32,13 @@ def capture_data(
     top: str,
     common_dir: str,
     used: Collection[str] = (),
+    absent: bool = False,
 ) -> bytes:
     """The text of `data.toml`, empty if nothing is declared; equal data give equal bytes on every machine.
 
     paths: files and folders relative to `top`, or absolute; named: data whose place differs between machines, so its
     path is not part of the text. `UserError` for a declared path, or a named one in `used`, that is missing or
-    unreadable; any other named data that this machine lacks is recorded as missing.
+    unreadable; any other named data that this machine lacks is recorded as missing. absent: so is all that is.
     """
     named = named or {}
     if not paths and not named:
@@ -45,10 +46,14 @@ def capture_data(
     entries: dict[str, Any] = {}
     with StatCache(os.path.join(common_dir, CACHE_FILE)) as cache:
         for path in dict.fromkeys(os.path.normpath(path) for path in paths):
-            entries[quote_path(os.fsencode(path))] = _entry(os.path.join(top, path), path, cache, by_stat=False)
+            key, whole = quote_path(os.fsencode(path)), os.path.join(top, path)
+            if absent and not os.path.exists(whole):
+                entries[key] = {"missing": True}
+                continue
+            entries[key] = _entry(whole, path, cache, by_stat=False)
         for name, data in sorted(named.items()):
             whole = os.path.join(top, os.path.expanduser(data.path))
-            if name not in used and (not data.path or not os.path.exists(whole)):
+            if (absent or name not in used) and (not data.path or not os.path.exists(whole)):
                 entries[name] = {"missing": True}
                 continue
             hint = f"say where it is on this machine: git config replicate.data.{name} PATH"

@@ -20,11 +20,18 @@ class Inputs:
 
 
 def prepare_inputs(
-    repo: Repository, settings: Settings, paths: Sequence[str], used: Collection[str], say: Callable[[str], None]
+    repo: Repository,
+    settings: Settings,
+    paths: Sequence[str],
+    used: Collection[str],
+    say: Callable[[str], None],
+    *,
+    absent: bool = False,
 ) -> Inputs:
     """Run the stages that are stale and hash the data; `UserError` for a stage that fails or data that is missing.
 
-    paths: declared data relative to the top, or absolute; used: names of data that the command asks for.
+    paths: declared data relative to the top, or absolute; used: names of data that the command asks for;
+    absent: data that is missing is recorded as such, and is no error.
     """
     if not (paths or settings.data.named or settings.stage):
         return Inputs()
@@ -42,5 +49,7 @@ def prepare_inputs(
         text = tomli_w.dumps(stages_document({report.name: report.state for report in reports})).encode()
         inputs = Inputs(text, tuple(report.name for report in reports if report.done != "fresh"), held)
     layout = repo.layout
-    data = capture_data(paths, settings.data.named, top=layout.top or "", common_dir=layout.common_dir, used=used)
+    data = capture_data(
+        paths, settings.data.named, top=layout.top or "", common_dir=layout.common_dir, used=used, absent=absent
+    )
     return replace(inputs, text=data + inputs.text)

@@ -39,6 +39,8 @@ class Request:
     params: tuple[tuple[str, Any], ...] = ()
     seed: int | str | None = None
     data: tuple[str, ...] = ()
+    absent: bool = False
+    """Data that is missing is no error."""
     outputs: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

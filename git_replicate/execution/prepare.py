@@ -223,7 +223,7 @@ def capture_all(
     )  # fmt: skip
     used = [name.removeprefix("data.") for name in placeholders(template(request)) if name.startswith("data.")]
     paths = (*settings.data.paths, *request.data)
-    inputs = prepare_inputs(place.repository, settings, paths, used, place.say)
+    inputs = prepare_inputs(place.repository, settings, paths, used, place.say, absent=request.absent)
     environment, doubts = capture_environment(
         words, directory, environ, settings.environment, top, site.homes if site else ()
     )

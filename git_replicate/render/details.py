@@ -211,7 +211,8 @@ def _files(document: Mapping[str, Any], style: Style, git_dir: str) -> list[str]
     if document.get("data"):
         lines += ["", style("data", "bold")]
         for name, entry in document["data"].items():
-            known = entry.get("hash") or entry.get("revision") or "no hash"
+            nothing = "missing" if entry.get("missing") else "no hash"
+            known = entry.get("hash") or entry.get("revision") or nothing
             lines.append(f"  {style(name)}  {style(str(known))}{'  (not declared)' if entry.get('undeclared') else ''}")
     if document.get("inputs_complete") is False:
         readers = ", ".join(document.get("runtime", {}).get("unseen_readers", ()))

@@ -196,6 +196,16 @@ def test_declared_data_is_linked_and_checked_before_anything_runs(program: GitRe
     assert len(records(program)) == before
     assert replicate("rerun", "latest", "--allow-different-data", cwd=program.top).returncode == 3
     assert replicate("rerun", "latest~2", "--allow-different-data", cwd=program.top).returncode == 3
+    program.write("train.py", "import os\nprint('accuracy:', 5 if os.path.exists('data/x.txt') else 0)\n")
+    start(program, "--data", "data/x.txt", "--", sys.executable, "train.py")
+    (program.top / "data" / "x.txt").unlink()
+    gone = replicate("rerun", "latest", cwd=program.top)
+    assert (gone.returncode, "data/x.txt is missing here, and was blake3:" in gone.stderr) == (1, True)
+    without = replicate("rerun", "latest", "--allow-different-data", cwd=program.top)
+    assert without.returncode == 3
+    assert "accuracy: 5 -> 0 differs" in without.stdout
+    assert "data data/x.txt: blake3:" in without.stdout
+    assert "  data/x.txt  missing" in replicate("show", "latest", cwd=program.top).stdout
 
 
 def test_a_param_that_one_side_lacks_is_a_cause_that_can_be_recorded(repo: GitRepo) -> None:

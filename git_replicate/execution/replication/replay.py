@@ -222,6 +222,7 @@ def _request(record: Record, original: Side, settings: Settings, setup: Setup, f
             }.items()
         ),
         data=data,
+        absent=setup.different_data,
         outputs=outputs,
         metrics=tuple(metrics),
         placeholders="{params_file}" in setup.command,
