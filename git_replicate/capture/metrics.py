@@ -256,7 +256,7 @@ def _colon(text: str) -> Line | None:
         steps: dict[str, int] = {}
         _step(steps, name, value)
         return Line([], _finest(steps))
-    return Line([(name, value)]) if _is_metric(name) else None
+    return Line([(name, value)]) if is_metric_name(name) else None
 
 
 def _pairs(text: str, least: int) -> Line | None:
@@ -272,7 +272,7 @@ def _pairs(text: str, least: int) -> Line | None:
         count += 1
         if _step_name(found[1]):
             _step(steps, found[1], value)
-        elif _is_metric(found[1]):
+        elif is_metric_name(found[1]):
             values.append((found[1], value))
         position = found.end()
         if position < len(text):
@@ -297,7 +297,7 @@ def _finest(steps: dict[str, int]) -> int | None:
     return next((steps[name] for name in STEP_NAMES if name in steps), None)
 
 
-def _is_metric(name: str) -> bool:
+def is_metric_name(name: str) -> bool:
     """Whether a name is not one of those that logs print beside numbers that are no results."""
     lower = name.lower()
     return not ({name, lower} & _NOT_METRICS) and re.split(r"[_ .]", lower)[-1] not in _NOT_LAST

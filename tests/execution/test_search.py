@@ -194,6 +194,23 @@ def test_a_search_for_a_metric_that_no_run_has_stops(repo: GitRepo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "metric", "hint"),
+    [
+        ("print('yes: 1')", "accuracy", "print it in a line of its own: accuracy: 0.9"),
+        ("print('size: 1')", "size", r"in replicate.toml: [results] patterns = ['size: (?P<size>\S+)']"),
+        ("open('m.json', 'w').write('{\"a\": 1}'); print('b: 2')", "val.b", "write it to a JSON file: --metrics metrics.json"),
+    ],
+)
+def test_how_a_run_comes_to_have_a_metric_is_told(repo: GitRepo, program: str, metric: str, hint: str) -> None:
+    repo.write("train.py", program + "\n")
+    repo.commit()
+    words = ("--search", "tpe", "--trials", "5", "--metric", metric, "--metrics", "m.json")
+    done = replicate("sweep", "-p", "n=1..50", *words, "--", sys.executable, "train.py", "{n}", cwd=repo.top)
+    assert done.stderr.endswith(f"\nhint: {hint}\n")
+
+
+@pytest.mark.slow
 def test_a_run_with_a_poor_curve_is_ended_early_and_recorded_as_pruned(repo: GitRepo) -> None:
     repo.write(
         "train.py",

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from git_replicate.capture.documents import parse_document
+from git_replicate.capture.metrics import is_metric_name
 from git_replicate.capture.params import names_in_files, placeholders, same_value
 from git_replicate.capture.program import find_program, layers, program_name
 from git_replicate.capture.values import flatten, typed
@@ -187,11 +188,20 @@ def _unmeasured(sweep: Sweep, record: Record) -> UserError | None:
     if record.status is not Status.FINISHED or not missing:
         return None
     there = ", ".join(list(record.metrics)[:8]) or "none"
-    near = difflib.get_close_matches(missing[0], record.metrics, 1, 0.3)
+    near = difflib.get_close_matches(missing[0], record.metrics, 1)
     return UserError(
         f"run {record.id} has no metric {missing[0]} (its metrics: {there})",
-        f"--metric {near[0]}" if near else f"print it in a line of its own: {missing[0]}: 0.9",
+        f"--metric {near[0]}" if near else _how_to_tell(missing[0], record),
     )
+
+
+def _how_to_tell(metric: str, record: Record) -> str:
+    """What makes a run have a metric: a line, where lines are looked at and a name is no usual word of logs."""
+    if is_metric_name(metric) and set(record.metrics_source.values()) <= {"stdout"}:
+        return f"print it in a line of its own: {metric}: 0.9"
+    if not metric.isidentifier():
+        return "write it to a JSON file: --metrics metrics.json"
+    return rf"in replicate.toml: [results] patterns = ['{metric}: (?P<{metric}>\S+)']"
 
 
 def _undelivered(sweep: Sweep, planned: Planned, record: Record) -> UserError | None:
