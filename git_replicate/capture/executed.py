@@ -14,7 +14,8 @@ from git_replicate.capture.seen_files import LoadedCode, SeenFiles
 from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
 
-_MOST: Final = 5_000
+MOST_LISTED: Final = 5_000
+"""Files of a snapshot that a record lists as executed, or as read."""
 _ENVIRONMENT: Final = re.compile(r"(?:^|/)(?:site-packages|dist-packages|lib/python\d[^/]*|\.git)/")
 _PACKAGES: Final = re.compile(r"^(.*/(?:site|dist)-packages)/")
 _LARGEST_LIST: Final = 8_000_000
@@ -73,7 +74,7 @@ def code_executed(
                 mixed.add(quote_path(os.fsencode(inner)))
     found = tuple(inside)
     others = (tuple(sorted(outside)), tuple(sorted(mixed)), tuple(sorted(leaked)))
-    return Executed(found[:_MOST], *others, cut=max(len(found) - _MOST, 0))
+    return Executed(found[:MOST_LISTED], *others, cut=max(len(found) - MOST_LISTED, 0))
 
 
 def _is_installed(inner: str, top: str) -> bool:

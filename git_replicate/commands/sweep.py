@@ -180,7 +180,7 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
     from git_replicate.core.secrets import MASK
     from git_replicate.core.sweep import read_sweep
     from git_replicate.execution.replication.missed import inputs_of_program
-    from git_replicate.execution.sweeping.sweep import Job, code_again, find_sweep
+    from git_replicate.execution.sweeping.sweep import Job, find_sweep
 
     given = [name for name in _OF_THE_SWEEP if getattr(options, name)]
     if given or options.strategy_seed is not None:
@@ -202,7 +202,7 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
         raise UserError(f"the code of sweep {sweep.id} is not in this clone", "git fetch --unshallow, or fetch the run")
     top = context.repository.layout.top or ""
     linked = inputs_of_program(context.index, sweep.command)
-    return Job(sweep, code_again(last.code), top, last.directory, last.experiment, linked, resumed=True), known
+    return Job(sweep, last.code.again(), top, last.directory, last.experiment, linked, resumed=True), known
 
 
 def _missing(

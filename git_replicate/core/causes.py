@@ -1,7 +1,7 @@
 """What differs between two runs, ranked by how likely it explains that their results differ.
 
-The scores order, nothing more: 1 would be certain. A file that was run counts before one of which that is not known,
-and that before one that was not run; the same holds for packages that were imported.
+The scores order, nothing more: 1 would be certain. A file that was run or read counts before one of which that is not
+known, and that before one that was not; the same holds for packages that were imported.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def find_causes(
 
 def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Collection[str]) -> Iterable[Cause]:
     executed = {*first.record.code.executed, *second.record.code.executed}
+    read = {*first.record.code.read, *second.record.code.read}
     declared = {*first.data, *second.data}
     results = {path for side in (first, second) for path in written_paths(side.record)}
     explained = _params_may_be_of_files(first.record, second.record)
@@ -97,11 +98,11 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             if not explained:
                 yield Cause("params", file.path, file.first[:12] or None, file.second[:12] or None, 0.6)
             continue
-        if any(file.path == path or file.path.startswith(f"{path.rstrip('/')}/") for path in declared):
+        if _is_in(file.path, declared):
             continue  # it is there as data
         if file.note:
             score = 0.1
-        elif file.path in executed:
+        elif file.path in executed or _is_in(file.path, read):
             score = 0.9
         elif is_prose(file.path):
             score = 0.05
@@ -111,6 +112,11 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             score = 0.5
         sides = (file.first[:12] or None, file.second[:12] or None)
         yield Cause("code", file.path, *sides, score, note=file.note)
+
+
+def _is_in(path: str, places: Iterable[str]) -> bool:
+    """Whether a file is one of the places, or below one."""
+    return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in places)
 
 
 def _params_may_be_of_files(first: Record, second: Record) -> bool:

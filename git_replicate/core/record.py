@@ -126,10 +126,17 @@ class Code:
     )
     missing: str = _doc("why the snapshot is missing or incomplete, if it is", default="")
     executed: tuple[str, ...] = _doc("files of the worktree that were run or imported", default=())
+    read: tuple[str, ...] = _doc(
+        "files of the snapshot that were read, and folders with more than 1,000 of them: data and settings", default=()
+    )
     filter_failed: tuple[str, ...] = _doc("files git's filters refused; their raw bytes are in the tree", default=())
     conflicted: tuple[str, ...] = _doc("files with a merge conflict, recorded as they were", default=())
     submodules: tuple[Submodule, ...] = _doc("dirty or unpushed submodules and embedded repositories", default=())
     left_out: tuple[LeftOut, ...] = _doc("what the snapshot leaves out, and why", default=())
+
+    def again(self) -> Code:
+        """The same code for another run, without what was seen of this one."""
+        return dataclasses.replace(self, changed_during_run=(), mixed=False, leaked=False, executed=(), read=())
 
 
 @frozen

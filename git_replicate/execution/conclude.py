@@ -27,7 +27,14 @@ from git_replicate.core.record import Record, Status
 from git_replicate.core.sizes import count
 from git_replicate.execution.hidden import mask_metrics, secrets_with
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
-from git_replicate.execution.observed import observe_code, observe_data, other_environment, read_seen, without_report
+from git_replicate.execution.observed import (
+    files_read,
+    observe_code,
+    observe_data,
+    other_environment,
+    read_seen,
+    without_report,
+)
 from git_replicate.execution.outcome import Outcome, read_outcome
 from git_replicate.execution.plan import PLAN_FILE, Plan, load_plan
 from git_replicate.execution.probing import unread_requests, with_cells, with_declared, with_report
@@ -91,9 +98,12 @@ def conclude_run(
         record = replace(record, code=code, files=tuple(written[path] for path in sorted(written)))
     seen, record = read_seen(report, record)
     code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
-    record = code_seen.record
+    read = files_read(repo, record, plan, seen)
+    record = read.in_record(code_seen.record)
     doubts = [without_report(record, plan, report), other_environment(record, plan, report)]
     notices += [*filter(None, doubts), *code_seen.notices]
+    if read.cut:
+        notices.append(f"code.read: more was read than is listed, by {count(read.cut, 'file')}")
     if cut:
         notices.append(f"the log is cut in its middle: {count(cut, 'byte')} left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
@@ -103,7 +113,7 @@ def conclude_run(
     if record.status is Status.INTERRUPTED and (plan.outputs or seen.reads or seen.folders):
         # Whoever interrupts may kill soon: what is known is stored first, then data and outputs are hashed.
         start = finish(repo, record, start, parts)
-    parts = replace(parts, data=observe_data(repo, record, plan, seen))
+    parts = replace(parts, data=observe_data(repo, record, plan, seen, read))
     record = known.mask_record(replace(record, missing=_united(record.missing, [*notices, *failures(report)])))
     record, left = _store_end(repo, plan, record, start, parts)
     notices += left

@@ -19,15 +19,24 @@ from git_replicate.capture.environment import packages
 from git_replicate.capture.environment.copies import InstalledCopy, copies_in
 from git_replicate.capture.environment.extern import collect_extern
 from git_replicate.capture.environment.python import describe, package_folders
-from git_replicate.capture.executed import code_beside, code_executed, imported_distributions, installed_in
+from git_replicate.capture.executed import (
+    MOST_LISTED,
+    code_beside,
+    code_executed,
+    imported_distributions,
+    installed_in,
+)
+from git_replicate.capture.grouping import folders_above, group_files
 from git_replicate.capture.hashing import files_below
 from git_replicate.capture.inside import Inside
+from git_replicate.capture.opened import MOST_IN_FOLDER, Read
 from git_replicate.capture.probe_report import ProbeReport
 from git_replicate.capture.program import is_python, layers, may_start_anything
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
 from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.core.errors import GitError
 from git_replicate.core.frozen import frozen
+from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record
 from git_replicate.core.sizes import count
 from git_replicate.execution.plan import Plan, started_at
@@ -212,31 +221,55 @@ def _read_from_worktree(seen: SeenFiles, plan: Plan, snapshot: SnapshotFiles) ->
     ]  # fmt: skip
 
 
-def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> bytes:
+@frozen
+class FilesRead:
+    """What a run read, but for code: paths of its snapshot, relative to the top and quoted, and what none holds."""
+
+    tracked: tuple[str, ...]
+    others: tuple[Read, ...]
+    cut: int = 0
+    """How many of the snapshot's are left out, for there are too many."""
+
+    def in_record(self, record: Record) -> Record:
+        return replace(record, code=replace(record.code, read=tuple(sorted({*record.code.read, *self.tracked}))))
+
+
+def files_read(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> FilesRead:
+    """Tell what the run read of its snapshot from the rest; a folder with too many files stands for them."""
+    snapshot = SnapshotFiles(repo, record.code.tree)
+    places, in_common = _Places(plan), Inside(repo.layout.common_dir)
+    since = started_at(record, plan)
+    tracked: list[str] = []
+    others: list[Read] = []
+    for read in data_read(seen, since, plan.top):
+        path = places.as_in_checkout(read.path)
+        inner = places.in_checkout(path)
+        own = places.in_worktree(path) if inner is None else inner
+        if own and read.path in seen.folders:
+            is_tracked = snapshot.has_all_of(plan.top if inner else plan.origin, own, since)
+        else:
+            is_tracked = bool(own) and snapshot.has(own or "")
+        if is_tracked and inner:
+            tracked.append(path)
+        elif not is_tracked and (inner is not None or in_common.path(path) is None):
+            others.append(replace(read, path=path))
+    grouped = group_files(tracked, MOST_IN_FOLDER, folders_above(plan.top))
+    listed = [quote_path(os.fsencode(os.path.relpath(path, plan.top))) for path in grouped]
+    return FilesRead(tuple(listed[:MOST_LISTED]), tuple(others), max(len(listed) - MOST_LISTED, 0))
+
+
+def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, read: FilesRead) -> bytes:
     """The text of `data.toml` with what was read and not declared; the plan's own if there is nothing to add."""
     snapshot = SnapshotFiles(repo, record.code.tree)
     common = repo.layout.common_dir
     declared = [os.path.join(plan.top, path) for path in plan.inputs]
     known = {os.path.normpath(path) for path in declared}
     known |= {os.path.realpath(path) for path in known}
-    reads = []
-    places, in_common = _Places(plan), Inside(common)
-    since = started_at(record, plan)
-    for read in data_read(seen, since, plan.top):
-        path = places.as_in_checkout(read.path)
-        inner = places.in_checkout(path)
-        own = places.in_worktree(path) if inner is None else inner
-        if own and read.path in seen.folders:
-            known_as_code = snapshot.has_all_of(plan.top if inner else plan.origin, own, since)
-        else:
-            known_as_code = bool(own) and snapshot.has(own or "")
-        if not known_as_code and (inner is not None or in_common.path(path) is None):
-            reads.append(replace(read, path=path))
-    code = code_beside(seen, top=plan.top, since=since, in_snapshot=snapshot.has)
-    code = [read for read in code if not _GENERATED.search(read.path)]
+    code = code_beside(seen, top=plan.top, since=started_at(record, plan), in_snapshot=snapshot.has)
+    code = [each for each in code if not _GENERATED.search(each.path)]
     entries = {}
-    if reads or code:
-        entries = capture_undeclared(reads, top=plan.top, common_dir=common, known=known, code=code)
+    if read.others or code:
+        entries = capture_undeclared(read.others, top=plan.top, common_dir=common, known=known, code=code)
     if not entries and not seen.unseen:
         return plan.data.encode()
     document: dict[str, Any] = tomli.loads(plan.data)

@@ -155,7 +155,7 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
         shown["leaked"] = "files of the user's own worktree were read"
     if code.get("mixed"):
         shown["mixed"] = "code was loaded after it had been changed"
-    for name in ("executed", "changed_during_run", "filter_failed", "conflicted"):
+    for name in ("executed", "read", "changed_during_run", "filter_failed", "conflicted"):
         if code.get(name):
             words = "merge conflicts" if name == "conflicted" else name.replace("_", " ")
             shown[words] = _listed(code[name])

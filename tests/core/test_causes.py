@@ -37,6 +37,15 @@ def test_the_kind_of_a_file_is_told_by_its_name_not_by_how_that_is_quoted(
 
 
 @pytest.mark.parametrize(
+    ("read", "score"), [((), 0.05), (("corpus/train.txt",), 0.9), (("corpus",), 0.9), (("corp",), 0.05)]
+)
+def test_a_tracked_file_that_a_run_read_counts_like_one_that_it_executed(read: tuple[str, ...], score: float) -> None:
+    first, second = (Side(replace(EMPTY, code=Code(executed=("train.py",), read=each))) for each in ((), read))
+    found = find_causes(first, second, [ChangedFile("corpus/train.txt", "1" * 40, "2" * 40)])
+    assert [cause.score for cause in found] == [score]
+
+
+@pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
         ("python train.py 1 out", "python train.py 3 out", [("command", "1", "3")]),

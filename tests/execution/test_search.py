@@ -199,7 +199,11 @@ def test_a_search_for_a_metric_that_no_run_has_stops(repo: GitRepo) -> None:
     [
         ("print('yes: 1')", "accuracy", "print it in a line of its own: accuracy: 0.9"),
         ("print('size: 1')", "size", r"in replicate.toml: [results] patterns = ['size: (?P<size>\S+)']"),
-        ("open('m.json', 'w').write('{\"a\": 1}'); print('b: 2')", "val.b", "write it to a JSON file: --metrics metrics.json"),
+        (
+            "open('m.json', 'w').write('{\"a\": 1}'); print('b: 2')",
+            "val.b",
+            "write it to a JSON file: --metrics metrics.json",
+        ),
     ],
 )
 def test_how_a_run_comes_to_have_a_metric_is_told(repo: GitRepo, program: str, metric: str, hint: str) -> None:

@@ -57,6 +57,7 @@ def test_code_and_data_that_nobody_declared_are_in_the_record(repo: GitRepo, tmp
     assert done.returncode == 0
     record = last(repo)
     assert record["code"]["executed"] == ["pkg/__init__.py", "train.py"]
+    assert record["code"]["read"] == ["config.txt"]
     data = record["data"]
     assert set(data) == {"data.csv", str(outside)}
     assert data["data.csv"] == {"hash": "blake3:" + blake3(b"1,2\n").hexdigest(), "bytes": 4, "undeclared": True}
@@ -64,6 +65,27 @@ def test_code_and_data_that_nobody_declared_are_in_the_record(repo: GitRepo, tmp
     again = replicate("rerun", "latest", cwd=repo.top)
     assert (again.returncode, again.stdout[-10:]) == (0, "identical\n"), again.stderr
     assert last(repo)["data"] == data
+    assert last(repo)["code"]["read"] == ["config.txt"]
+
+
+@pytest.mark.slow
+def test_a_folder_of_which_much_was_read_stands_for_its_tracked_files(repo: GitRepo) -> None:
+    for number in range(1_002):
+        repo.write(f"images/{number % 2}/{number}.txt", "i\n")
+    repo.write("labels.txt", "l\n")
+    repo.write("unread.txt", "u\n")
+    repo.write(
+        "train.py",
+        "import glob\n[open(name).read() for name in glob.glob('images/*/*')]\nopen('labels.txt').read()\n",
+    )
+    repo.commit()
+    for folder in ("images/0", "images/1", "."):
+        for path in (repo.top / folder).glob("*.txt"):
+            old(path, path.read_text())
+    assert replicate("start", "--", sys.executable, "train.py", cwd=repo.top).returncode == 0
+    record = last(repo)
+    assert record["code"]["read"] == ["images", "labels.txt"]
+    assert "data" not in record
 
 
 def test_code_loaded_after_it_was_changed_makes_a_run_mixed(repo: GitRepo) -> None:

@@ -38,7 +38,7 @@ class Bug:
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """A run, whether it contains the bug, in which files, and whether it ran one of them (None: not known)."""
+    """A run, whether it contains the bug, in which files, and whether it ran or read one of them (None: not known)."""
 
     row: Mapping[str, Any]
     presence: Presence
@@ -138,9 +138,10 @@ def _rank(presence: Presence) -> int:
 
 
 def _was_run(document: Mapping[str, Any], files: Sequence[str]) -> bool | None:
-    """Whether the run executed one of the files; None where that is not known, as of what is no Python."""
-    executed = document.get("code", {}).get("executed", ())
-    if {*files} & {*executed}:
+    """Whether the run executed or read one of the files; None where that is not known, as of what is no Python."""
+    code = document.get("code", {})
+    executed = code.get("executed", ())
+    if {*files} & {*executed, *code.get("read", ())}:
         return True
     known = executed and files and all(file.endswith(".py") for file in files)
     return False if known else None

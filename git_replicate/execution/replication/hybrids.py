@@ -154,9 +154,7 @@ class Hybrids:
         names = {quote_path(path) for path in files}
         subs = [sub for sub in record.code.submodules if sub.path not in names]
         subs += [sub for path, sub in second.items() if path in names]
-        code = replace(
-            record.code, changed_during_run=(), mixed=False, leaked=False, executed=(), submodules=tuple(subs)
-        )  # fmt: skip
+        code = replace(record.code.again(), submodules=tuple(subs))
         if not changes:
             return code
         tree = edit_tree(repo, Oid(record.code.tree), changes)

@@ -152,7 +152,7 @@ def _code_to_run(repo: Repository, record: Record, changes: Changes) -> Code:
         raise UserError(f"the code of {record.id} was not recorded", "git replicate show " + record.id)
     if not repo.exists(Oid(snapshot)):
         raise UserError(f"the code of {record.id} is not in this clone", "git fetch --unshallow, or fetch the run")
-    return replace(record.code, changed_during_run=(), mixed=False, leaked=False, executed=())
+    return record.code.again()
 
 
 def _once(original: Side, place: Place, held: Worktree, code: Code, changes: Changes) -> Rerun:

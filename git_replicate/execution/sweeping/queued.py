@@ -62,7 +62,7 @@ def carry_out(
         sweep_worktrees(repo.layout, restarted=found.record.id)
         found = read_run(repo, found.ref)
     earlier = Earlier(found.record, found.commit, read_files(repo, found.commit).data or b"", frozen=True)
-    code = replace(found.record.code, changed_during_run=(), mixed=False, leaked=False, executed=())
+    code = found.record.code.again()
     outside = replace(place, settings=Settings())
     with in_checkout(outside, asked.request, code, asked.prefix, found.record.id) as there:
         ran = run_at(there.site, asked.request, there.place, there.held, there.links, earlier=earlier, guard=guard)

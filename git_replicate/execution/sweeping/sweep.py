@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from git_replicate.capture import machine
@@ -143,11 +143,6 @@ class _State:
     failures: int = 0
     presses: int = 0
     pressed: float = -1e9
-
-
-def code_again(code: Code) -> Code:
-    """The code of an earlier run, for another."""
-    return replace(code, changed_during_run=(), mixed=False, leaked=False, executed=())
 
 
 def carry_out(
