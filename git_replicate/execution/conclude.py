@@ -92,18 +92,13 @@ def conclude_run(
     notices += api_notices(report)
     record = replace(record, trackers=trackers_of(report, plan.top) or record.trackers)
     if scan is not None:
-        changed = tuple(sorted({*record.code.changed_during_run, *scan.changed}))
-        written = {file.path: file for file in (*record.files, *scan.written)}
-        code = replace(record.code, changed_during_run=changed)
-        record = replace(record, code=code, files=tuple(written[path] for path in sorted(written)))
+        record = _with_scan(record, scan)
     seen, record = read_seen(report, record)
     code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
     read = files_read(repo, record, plan, seen)
     record = read.in_record(code_seen.record)
     doubts = [without_report(record, plan, report), other_environment(record, plan, report)]
-    notices += [*filter(None, doubts), *code_seen.notices]
-    if read.cut:
-        notices.append(f"code.read: more was read than is listed, by {count(read.cut, 'file')}")
+    notices += [*filter(None, doubts), *code_seen.notices, *read.notices]
     if cut:
         notices.append(f"the log is cut in its middle: {count(cut, 'byte')} left out")
     parts = Parts(plan.environment.encode(), plan.data.encode(), metrics.curves.csv() if metrics.curves else b"", log)
@@ -124,6 +119,14 @@ def conclude_run(
     if notes:
         write_notes(repo)
     return Ended(record, plan, (*notices, *warnings, *code_seen.warnings))
+
+
+def _with_scan(record: Record, scan: EndScan) -> Record:
+    """The record with what the worktree looked like when the run had ended."""
+    changed = tuple(sorted({*record.code.changed_during_run, *scan.changed}))
+    written = {file.path: file for file in (*record.files, *scan.written)}
+    code = replace(record.code, changed_during_run=changed)
+    return replace(record, code=code, files=tuple(written[path] for path in sorted(written)))
 
 
 def _store_end(

@@ -227,8 +227,7 @@ class FilesRead:
 
     tracked: tuple[str, ...]
     others: tuple[Read, ...]
-    cut: int = 0
-    """How many of the snapshot's are left out, for there are too many."""
+    notices: tuple[str, ...] = ()
 
     def in_record(self, record: Record) -> Record:
         return replace(record, code=replace(record.code, read=tuple(sorted({*record.code.read, *self.tracked}))))
@@ -255,7 +254,9 @@ def files_read(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) ->
             others.append(replace(read, path=path))
     grouped = group_files(tracked, MOST_IN_FOLDER, folders_above(plan.top))
     listed = [quote_path(os.fsencode(os.path.relpath(path, plan.top))) for path in grouped]
-    return FilesRead(tuple(listed[:MOST_LISTED]), tuple(others), max(len(listed) - MOST_LISTED, 0))
+    more = len(listed) - MOST_LISTED
+    notices = (f"code.read: more was read than is listed, by {count(more, 'file')}",) if more > 0 else ()
+    return FilesRead(tuple(listed[:MOST_LISTED]), tuple(others), notices)
 
 
 def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, read: FilesRead) -> bytes:
