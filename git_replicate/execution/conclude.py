@@ -20,6 +20,7 @@ from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritt
 from git_replicate.capture.probe_report import PROBE_FOLDER, failures, read_report
 from git_replicate.capture.tensorboard import SOURCE, EventSearch, is_event_file, read_event_files
 from git_replicate.capture.tracked import Tracked, read_points, trackers_of
+from git_replicate.capture.unread_metrics import suggest_patterns
 from git_replicate.core import record as records
 from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets
 from git_replicate.core.names import run_ref
@@ -59,6 +60,8 @@ class Ended(NamedTuple):
     record: Record
     plan: Plan
     notices: tuple[str, ...]
+    hint: str = ""
+    """How the run could have had metrics, if it has none and its output looks like some."""
 
 
 def conclude_run(
@@ -118,7 +121,8 @@ def conclude_run(
     spool.remove()
     if notes:
         write_notes(repo)
-    return Ended(record, plan, (*notices, *warnings, *code_seen.warnings))
+    hint = suggest_patterns(log) if not record.metrics and plan.stdout and not plan.patterns else None
+    return Ended(record, plan, (*notices, *warnings, *code_seen.warnings), str(hint or ""))
 
 
 def _with_scan(record: Record, scan: EndScan) -> Record:

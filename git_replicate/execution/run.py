@@ -186,6 +186,8 @@ def _conclude(
         place.warn(notice)
     if ended.record.code.changed_during_run:
         place.warn(f"changed during the run: {', '.join(ended.record.code.changed_during_run[:5])}")
+    if ended.hint:
+        place.say(ended.hint)
     return ended.record
 
 

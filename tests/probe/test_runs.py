@@ -138,3 +138,16 @@ def test_what_was_seen_before_a_kill_is_recorded(repo: GitRepo) -> None:
     assert done.returncode == 137
     record = last(repo)
     assert (record["params"]["lr"], record["code"]["executed"]) == (0.5, ["train.py"])
+
+
+def test_how_to_read_metrics_that_were_only_printed_is_said_until_there_are_some(repo: GitRepo) -> None:
+    repo.write("train.py", "print('| epoch 1 | loss  6.90 | ppl 996.67 |')\n")
+    done = replicate("start", "--", sys.executable, "train.py", cwd=repo.top)
+    hint = r"""no metrics are recorded; to read "loss  6.90" from the output: [results] patterns = """
+    listed = r"['\|\s*loss\s+(?P<loss>[-+.\deE]+)', '\|\s*ppl\s+(?P<ppl>[-+.\deE]+)']"
+    assert hint + listed in done.stderr
+    assert "no metrics" not in replicate("start", "-q", "--", sys.executable, "train.py", cwd=repo.top).stderr
+    repo.write("replicate.toml", f"[results]\npatterns = {listed}\n")
+    done = replicate("start", "--", sys.executable, "train.py", cwd=repo.top)
+    assert "no metrics" not in done.stderr
+    assert last(repo)["metrics"] == {"loss": 6.9, "ppl": 996.67}
