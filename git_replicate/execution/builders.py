@@ -182,12 +182,12 @@ def _serves_others(python: str, environ: Mapping[str, str]) -> bool:
 
 
 def _find_python(wanted: str, minor: str, exact: bool, implementation: str, environ: Mapping[str, str]) -> str:
-    """An interpreter of this machine: the exact version, else the same minor one, else any if none is named."""
+    """An interpreter of this machine: the exact version, else the same minor one; if none is named, that of PATH."""
     root = environ.get("PYENV_ROOT") or os.path.join(environ.get("HOME", ""), ".pyenv")
     path = environ.get("PATH", os.defpath)
     stem = "pypy" if implementation == "pypy" else "python"
     versions = os.path.join(root, "versions")
-    listed = sorted(os.listdir(versions)) if os.path.isdir(versions) else []
+    listed = sorted(os.listdir(versions)) if minor and os.path.isdir(versions) else []
     paths = [os.path.join(versions, name, "bin", stem) for name in listed if name.startswith(minor)]
     named = [shutil.which(name, path=path) for name in (f"{stem}{minor}", f"{stem}3", stem)]
     second = ""

@@ -224,6 +224,19 @@ def test_requirements_of_the_worktree_are_built_and_kept_until_they_change(
     assert (second.reused, ask(second.python, "import alpha; print(alpha.version)")) == (False, "2.0")
 
 
+@pytest.mark.slow
+def test_requirements_that_name_no_python_are_built_with_that_of_the_path_not_the_first_of_pyenv(
+    repo: GitRepo, offline: dict[str, str], tmp_path: Path
+) -> None:
+    other = tmp_path / "pyenv" / "versions" / "2.7.18" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    repo.write("requirements.txt", "beta\n")
+    built = project(repo, {**offline, "PYENV_ROOT": str(tmp_path / "pyenv")})
+    assert str(other) not in Path(f"{os.path.dirname(built.prefix)}.log").read_text()
+
+
 def test_the_projects_own_script_makes_it(repo: GitRepo, offline: dict[str, str]) -> None:
     repo.write("make_env.sh", 'mkdir -p "$1/bin"; touch "$1/bin/tool"\n')
     built = project(repo, offline, "make_env.sh")
