@@ -112,8 +112,7 @@ def launch(
                 _without_stopping(0)
     finally:
         # Whoever ends this process from now on loses the record: a terminal that closes signals more than once.
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        signals.ignore((signal.SIGHUP, signal.SIGTERM))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return _outcome(watch, started, guard)
 

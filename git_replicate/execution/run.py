@@ -86,10 +86,10 @@ def run_at(
             bring_back(held, prepared.record.id)
         prepared = replace(prepared, environment=isolated_environment(prepared.environment, site))
         ran = _run(prepared, place, None, scan=scan, notes=not batch, guard=guard)
-    kept = [path for path, output in ran.record.outputs.items() if output.kept != "no"]
-    if earlier is not None and ran.record.status is not Status.FINISHED:
-        kept = []
-    settle(held.origin, held.checkout.folder, kept, next(iter(seen), None))
+        kept = [path for path, output in ran.record.outputs.items() if output.kept != "no"]
+        if earlier is not None and ran.record.status is not Status.FINISHED:
+            kept = []
+        settle(held.origin, held.checkout.folder, kept, next(iter(seen), None))
     return ran
 
 

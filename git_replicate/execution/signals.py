@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Collection, Iterator
+from typing import Any
 
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
 _before: list[set[int | signal.Signals]] = []
 """The mask from before they were held back; empty if they are not."""
+_ignored: dict[signal.Signals, Any] = {}
+"""How signals were handled that are ignored for now."""
 
 
 def hold() -> None:
@@ -23,12 +26,24 @@ def hold() -> None:
 
 @contextlib.contextmanager
 def released_after() -> Iterator[None]:
-    """Around whatever prepares a run: what has waited, and no launch has taken over, comes when it is done."""
+    """Around a run, from its preparation to its record.
+
+    What has waited, and no launch has taken over, comes when it is done; what was ignored is handled as before.
+    """
     try:
         yield
     finally:
+        while _ignored:
+            signal.signal(*_ignored.popitem())
         if _before:
             signal.pthread_sigmask(signal.SIG_SETMASK, _before.pop())
+
+
+def ignore(numbers: Collection[signal.Signals]) -> None:
+    """Have signals do nothing until the run is recorded; the next one's command is to have them as they were."""
+    for number in numbers:
+        before = signal.signal(number, signal.SIG_IGN)
+        _ignored.setdefault(number, signal.SIG_DFL if before is None else before)
 
 
 def take_over(watched: Collection[signal.Signals]) -> set[int | signal.Signals]:

@@ -142,6 +142,14 @@ def test_fresh_seeds_show_the_spread(repo: GitRepo) -> None:
 
 
 @pytest.mark.slow
+def test_signals_reach_every_run_of_a_rerun_as_they_reached_the_first(repo: GitRepo) -> None:
+    repo.write("handled.py", "import signal\nprint(signal.getsignal(15), signal.getsignal(1))\n")
+    repo.commit()
+    start(repo, "--", sys.executable, "handled.py")
+    done = replicate("rerun", "latest", "latest", cwd=repo.top)
+    assert done.returncode == 0, done.stdout
+
+
 def test_fresh_seeds_on_other_code_are_held_against_the_seeds_before(repo: GitRepo) -> None:
     text = "import os\nprint('accuracy:', {} + int(os.environ['GIT_REPLICATE_SEED']) % 7 / 100)\n"
     repo.write("train.py", text.format(0))

@@ -35,11 +35,10 @@ def main() -> None:
     _listen()
     while (request := read_frame(requests)) is not None:
         write_frame(answers, _answer(*request))
-        _listen()
 
 
 def _listen() -> None:
-    """Note signals; again after each call, for one that launches a command ignores some at its end."""
+    """Note signals."""
     for number in HEARD:
         signal.signal(number, _note)
     # Blocked by whoever starts us, until there is somebody to note them.
