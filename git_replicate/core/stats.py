@@ -15,9 +15,19 @@ _T975 = (
 )  # fmt: skip
 """Student's t, 97.5 % quantile, for 1 to 30 degrees of freedom (any table of the distribution)."""
 
+_LOSS = re.compile(r"loss|error|perplexity")
+_LOSSES = frozenset(
+    """
+    bpc bpd brier cer crps deviance ece eer err fid kid mae mape mase mse msle nll nrmse ppl regret rmse rmsle smape wer
+    """.split()
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
 
 def mean(values: Sequence[float]) -> float:
-    """The mean; NaN as soon as one value is, infinities as they add up."""
+    """The mean; NaN as soon as one value is, infinities as they add up; that of equal values is exactly theirs."""
+    if all(value == values[0] for value in values):
+        return float(values[0])
     try:
         return math.fsum(values) / len(values)
     except (ValueError, OverflowError):  # infinities of both signs, or a sum beyond the largest float
@@ -63,9 +73,15 @@ def median(values: Sequence[float]) -> float:
 
 def smaller_is_better(metric: str, maximize: Sequence[str], minimize: Sequence[str]) -> bool:
     """Whether small values of a metric are good: those of losses are, unless the configuration says otherwise."""
-    if metric in minimize:
-        return True
-    return metric not in maximize and bool(re.search(r"loss|error|perplexity|\brmse\b|\bmae\b", metric))
+    return metric in minimize or (metric not in maximize and _is_loss(metric))
+
+
+def _is_loss(metric: str) -> bool:
+    """Whether a name is a loss's or an error's, and not one of those that scikit-learn negates."""
+    words = [word.lower() for word in _WORD.findall(metric)]
+    if "likelihood" in words:
+        return "neg" in words or "negative" in words
+    return "neg" not in words and bool(_LOSS.search(metric.lower()) or _LOSSES.intersection(words))
 
 
 @frozen
