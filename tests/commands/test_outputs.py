@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from git_replicate.core.errors import FormatError
-from git_replicate.execution.replication.restoring import _target
+from git_replicate.execution.replication.restoring import _target, find_outputs
+from git_replicate.git.config import GitConfig
+from git_replicate.git.opening import open_repository
+from git_replicate.git.repository import Oid, Repository, TreeEntry
+from git_replicate.store.store import read_run
 from tests.support import GitRepo, replicate
 
 
@@ -45,6 +49,23 @@ def test_only_what_is_asked_for(done: GitRepo, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["a.txt"]
     wrong = replicate("outputs", "latest", "none", cwd=done.top)
     assert (wrong.returncode, "the run has no output none" in wrong.stderr) == (1, True)
+
+
+def test_a_folder_of_many_outputs_is_read_once(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "mkdir parts; for n in 1 2 3 4 5 6 7 8 9; do echo $n > parts/$n; done"
+    assert replicate("start", "-q", "--output", "parts", "sh", "-c", script, cwd=repo.top).returncode == 0
+    opened = open_repository(str(repo.top))
+    run = read_run(opened, repo.git("for-each-ref", "--format=%(refname)", "refs/experiments/"))
+    reads: list[Oid] = []
+    read_tree = type(opened).read_tree
+
+    def counted(self: Repository, oid: Oid) -> list[TreeEntry]:
+        reads.append(oid)
+        return read_tree(self, oid)
+
+    monkeypatch.setattr(type(opened), "read_tree", counted)
+    assert all(found.here for found in find_outputs(opened, run, (), GitConfig()))
+    assert len(reads) == len({*reads})
 
 
 def said(repo: GitRepo, *words: str) -> tuple[int, list[str]]:

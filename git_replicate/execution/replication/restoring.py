@@ -10,8 +10,9 @@ import fnmatch
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from git_replicate.core.errors import FormatError, GitError, UserError
 from git_replicate.core.names import RESERVED_FOLDER
@@ -19,10 +20,13 @@ from git_replicate.core.paths import unquote_path
 from git_replicate.core.record import Output
 from git_replicate.git.config import GitConfig
 from git_replicate.git.opening import state_dir
-from git_replicate.git.repository import Mode, Oid, Repository
+from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
 from git_replicate.store import blobs
-from git_replicate.store.objects import find_entry, tree_path
+from git_replicate.store.objects import tree_path
 from git_replicate.store.store import OUTPUTS_FOLDER, StoredRun
+
+_Trees = Callable[[Oid], Mapping[bytes, TreeEntry]]
+"""The entries of a tree by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,25 @@ def find_outputs(repo: Repository, run: StoredRun, patterns: Sequence[str], conf
     stores = [blobs.default_store(common), os.path.join(state_dir(repo.layout), "store")]
     if configured := config.get("replicate.store"):
         stores.insert(0, os.path.join(repo.layout.top or common, os.path.expanduser(configured)))
-    return [_find(repo, run, path, outputs[path], stores) for path in chosen]
+
+    @cache  # a folder is read once, however many of its files are asked for
+    def trees(tree: Oid) -> Mapping[bytes, TreeEntry]:
+        return {entry.name: entry for entry in repo.read_tree(tree)}
+
+    root = repo.read_commit(run.commit).tree
+    return [
+        Found(path, output, blob=_blob(trees, root, path))
+        if (output := outputs[path]).kept == "tree"
+        else _in_stores(path, output, stores)
+        for path in chosen
+    ]
 
 
 def _names(pattern: str, path: str) -> bool:
     return path == pattern or fnmatch.fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/")
 
 
-def _find(repo: Repository, run: StoredRun, path: str, output: Output, stores: Sequence[str]) -> Found:
-    if output.kept == "tree":
-        return Found(path, output, blob=_blob(repo, run.commit, path))
+def _in_stores(path: str, output: Output, stores: Sequence[str]) -> Found:
     digest = output.hash.removeprefix("sha256:")
     if output.kept == "store" and len(digest) == 64 and set(digest) <= set("0123456789abcdef"):
         for store in stores:
@@ -69,17 +82,16 @@ def _find(repo: Repository, run: StoredRun, path: str, output: Output, stores: S
     return Found(path, output)
 
 
-def _blob(repo: Repository, commit: Oid, path: str) -> Oid | None:
+def _blob(trees: _Trees, tree: Oid, path: str) -> Oid | None:
     """The blob of an output in the run's tree, if it is there."""
     try:
-        tree = repo.read_commit(commit).tree
         parts: list[bytes] = [os.fsencode(RESERVED_FOLDER), OUTPUTS_FOLDER.encode(), *tree_path(path)]
         for folder in parts[:-1]:
-            entry = find_entry(repo.read_tree(tree), folder)
+            entry = trees(tree).get(folder)
             if entry is None or entry.mode != Mode.TREE:
                 return None
             tree = entry.oid
-        entry = find_entry(repo.read_tree(tree), parts[-1])
+        entry = trees(tree).get(parts[-1])
     except (GitError, FormatError):
         return None
     return entry.oid if entry is not None and entry.mode in (Mode.FILE, Mode.EXECUTABLE) else None
