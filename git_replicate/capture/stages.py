@@ -33,7 +33,7 @@ class StageState:
 def ordered_stages(stages: Sequence[StageSettings]) -> list[StageSettings]:
     """The stages, each after those whose outputs it reads, else in the order given; `ConfigError` names a cycle."""
     makers = {
-        stage.name: [other for other in stages if other is not stage and _reads(stage, other)] for stage in stages
+        stage.name: [other for other in stages if other is not stage and reads_from(stage, other)] for stage in stages
     }
     done: list[StageSettings] = []
 
@@ -47,13 +47,13 @@ def ordered_stages(stages: Sequence[StageSettings]) -> list[StageSettings]:
             done.append(stage)
 
     for stage in stages:
-        if _reads(stage, stage):
+        if reads_from(stage, stage):
             raise ConfigError(f"stage {stage.name} reads what it writes", "edit [[stage]] in replicate.toml")
         visit(stage, ())
     return done
 
 
-def _reads(stage: StageSettings, maker: StageSettings) -> bool:
+def reads_from(stage: StageSettings, maker: StageSettings) -> bool:
     """Whether an input of the stage is, holds, or lies in an output of the other."""
     return any(_overlap(one, other) for one in stage.inputs for other in maker.outputs)
 
@@ -71,8 +71,11 @@ def script_words(stage: StageSettings) -> list[str]:
         raise ConfigError(f"stage {stage.name}: cannot read script {stage.script!r}: {error}") from error
 
 
-def stage_state(stage: StageSettings, *, top: str, common_dir: str) -> StageState:
-    """Hash all that a stage is made of; `UserError` for a script or input that is missing or cannot be read."""
+def stage_state(stage: StageSettings, *, top: str, common_dir: str, unmade: bool = False) -> StageState:
+    """Hash all that a stage is made of; `UserError` for a script or input that is missing or cannot be read.
+
+    unmade: leave out inputs that are missing, for a stage of which it is known that another is to make them.
+    """
     with StatCache(os.path.join(common_dir, CACHE_FILE)) as cache:
         script = hashlib.sha256(stage.script.encode("utf-8", "surrogateescape"))
         words = script_words(stage)
@@ -83,7 +86,8 @@ def stage_state(stage: StageSettings, *, top: str, common_dir: str) -> StageStat
             )
         for word in files:
             script.update(b"\0" + _hash(stage, "script", word, top, cache).encode())
-        inputs = {path: _hash(stage, "input", path, top, cache) for path in sorted(stage.inputs)}
+        there = [path for path in stage.inputs if not unmade or os.path.lexists(os.path.join(top, path))]
+        inputs = {path: _hash(stage, "input", path, top, cache) for path in sorted(there)}
         outputs = {path: _output(path, top, cache) for path in sorted(stage.outputs)}
     return StageState(f"sha256:{script.hexdigest()}", inputs, outputs)
 

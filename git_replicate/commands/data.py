@@ -63,7 +63,7 @@ def _status(options: argparse.Namespace, context: Context, stages: Stages) -> in
     if layout.top is None:
         raise UserError("this repository is bare: there are no data to look at", IN_A_BARE_ONE)
     declared = context.settings.data
-    text = capture_data(declared.paths, declared.named, top=layout.top, common_dir=layout.common_dir)
+    text = capture_data(declared.paths, declared.named, top=layout.top, common_dir=layout.common_dir, absent=True)
     data: dict[str, Any] = tomli.loads(text.decode()).get("data", {}) if text else {}
     before = _recorded(context)
     for name, entry in data.items():
@@ -73,8 +73,9 @@ def _status(options: argparse.Namespace, context: Context, stages: Stages) -> in
         document = {"data": data, "stages": {report.name: _plain(report) for report in reports}}
         _reading.put(context, options, json_.dump(document))
         return 0
-    lines = [_data_line(name, entry) for name, entry in data.items()]
-    lines += [f"stage {report.name}  {report.done}" + (f" ({report.why})" if report.why else "") for report in reports]
+    lines = [_data_line(name, entry, named=name in declared.named) for name, entry in data.items()]
+    wide = max((len(report.name) for report in reports), default=0)
+    lines += [f"stage {r.name:<{wide}}  {r.done}" + (f" ({r.why})" if r.why else "") for r in reports]
     hint = 'no data and no stages are declared\nhint: in replicate.toml: [data] paths = ["data/raw"]'
     _reading.put(context, options, "\n".join(lines or [hint]))
     return 0
@@ -108,9 +109,10 @@ def _plain(report: StageReport) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _data_line(name: str, entry: dict[str, Any]) -> str:
+def _data_line(name: str, entry: dict[str, Any], *, named: bool) -> str:
     if entry.get("missing"):
-        return f"{name}  missing on this machine (git config replicate.data.{name} PATH)"
+        where = f" on this machine (git config replicate.data.{name} PATH)" if named else ""
+        return f"{name}  missing{where}"
     algorithm, _, digits = entry["hash"].partition(":")
     size = count(entry["bytes"], "byte") + (f" in {count(entry['files'], 'file')}" if "files" in entry else "")
     return f"{name}  {algorithm}:{digits[:16]}  {size}  {entry['status']} since the latest run"

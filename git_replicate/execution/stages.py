@@ -26,6 +26,7 @@ from typing import Any, Final
 from git_replicate.capture.stages import (
     StageState,
     ordered_stages,
+    reads_from,
     recorded_outputs,
     script_words,
     stage_state,
@@ -84,8 +85,20 @@ class Stages:
         return StageReport(stage.name, state, "fresh")
 
     def reports(self) -> list[StageReport]:
-        """How all stages stand, in the order in which they run."""
-        return [self.status(stage) for stage in self._stages]
+        """How all stages stand, in the order in which they run: one that reads from a stale one is stale."""
+        found: list[StageReport] = []
+        stale: list[StageSettings] = []
+        for stage in self._stages:
+            sources = [maker.name for maker in stale if reads_from(stage, maker)]
+            report = self._behind(stage, sources) if sources else self.status(stage)
+            stale += [stage] if report.done == "stale" else []
+            found.append(report)
+        return found
+
+    def _behind(self, stage: StageSettings, sources: Sequence[str]) -> StageReport:
+        """How a stage stands whose inputs others are to make anew, or for the first time."""
+        state = stage_state(stage, top=self._top, common_dir=self._repo.layout.common_dir, unmade=True)
+        return StageReport(stage.name, state, "stale", f"reads what {', '.join(sources)} makes")
 
     def run(self, *, only: str = "", force: bool = False) -> list[StageReport]:
         """Make every stage fresh (or one, and those it reads from); `UserError` when a script fails."""
@@ -102,8 +115,7 @@ class Stages:
         needed = {only}
         for stage in reversed(self._stages):
             if stage.name in needed:
-                others = [other for other in self._stages if other is not stage]
-                needed |= {o.name for o in others if len(ordered_stages([stage, o])) == 2 and _before(o, stage)}
+                needed |= {maker.name for maker in self._stages if reads_from(stage, maker)}
         return [stage for stage in self._stages if stage.name in needed]
 
     def _make(self, stage: StageSettings, *, force: bool) -> StageReport:
@@ -234,11 +246,6 @@ def _close(descriptors: list[int]) -> None:
 
 def _folder(layout: Layout) -> str:
     return os.path.join(state_dir(layout), "stages")
-
-
-def _before(one: StageSettings, other: StageSettings) -> bool:
-    """Whether one stage makes what the other reads."""
-    return [stage.name for stage in ordered_stages([other, one])] == [one.name, other.name]
 
 
 def _command(words: Sequence[str], top: str) -> list[str]:

@@ -206,6 +206,23 @@ def test_data_shows_runs_and_forces(staged: GitRepo) -> None:
     assert (wrong.returncode, "there is no stage 'nothing' (configured: prepare)" in wrong.stderr) == (1, True)
 
 
+def test_a_stage_that_reads_from_a_stale_one_is_stale_whether_that_has_made_anything_or_not(staged: GitRepo) -> None:
+    staged.write("count.sh", "wc -l data/clean/x > data/lines\n")
+    configure(
+        staged,
+        '[[stage]]\nname = "count"\nscript = "count.sh"\ninputs = ["data/clean"]\noutputs = ["data/lines"]\n'
+        '[data]\npaths = ["data/lines"]\n',
+    )
+    behind = "stage count    stale (reads what prepare makes)"
+    shown = replicate("data", cwd=staged.top).stdout.splitlines()
+    assert (shown[0], shown[2]) == ("data/lines  missing", behind)
+    assert replicate("data", "run", cwd=staged.top).returncode == 0
+    shown = replicate("data", cwd=staged.top).stdout.splitlines()
+    assert shown[1:] == ["stage prepare  fresh", "stage count    fresh"]
+    staged.write("data/raw.txt", "abcd\n")
+    assert replicate("data", cwd=staged.top).stdout.splitlines()[2] == behind
+
+
 def test_stages_are_in_the_records_file_of_data(staged: GitRepo) -> None:
     start(staged)
     ref = staged.git("for-each-ref", "--format=%(refname)", "refs/experiments/")
