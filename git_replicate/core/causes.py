@@ -79,7 +79,8 @@ def find_causes(
     that changed without any param that tells of it is a cause by itself.
     """
     found = [*_code(first, second, files, not_code), *_params(first.record, second.record)]
-    found += [*_data(first.data, second.data), *_seeds(first.record, second.record)]
+    found += [*_data(first.data, second.data), *_stages(first, second, files)]
+    found += _seeds(first.record, second.record)
     found += [*_input(first.record, second.record), *_environment(first, second)]
     found += _runtime(first.record, second.record)
     return tuple(sorted(found, key=lambda cause: (-cause.score, cause.kind, cause.name)))
@@ -87,7 +88,7 @@ def find_causes(
 
 def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Collection[str]) -> Iterable[Cause]:
     executed = {*first.record.code.executed, *second.record.code.executed}
-    read = {*first.record.code.read, *second.record.code.read}
+    read = {*first.record.code.read, *second.record.code.read, *_stage_inputs(first.stages, second.stages)}
     declared = {*first.data, *second.data}
     results = {path for side in (first, second) for path in written_paths(side.record)}
     explained = _params_may_be_of_files(first.record, second.record)
@@ -195,6 +196,42 @@ def _data(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterable[Cause
                 yield Cause("data", f"{name.rstrip('/')}/{path}", inner[0].get(path), inner[1].get(path), 0.92)
         else:
             yield Cause("data", name, data_hash(a), data_hash(b), 0.92)
+
+
+def _stages(first: Side, second: Side, files: Sequence[ChangedFile]) -> Iterable[Cause]:
+    """What came into stages that made other things in the two runs, as far as no file of the snapshot tells."""
+    changed = {file.path for file in files}
+    declared = {*first.data, *second.data}
+    for name, one, other in _remade(first.stages, second.stages):
+        inputs = one.get("inputs", {}), other.get("inputs", {})
+        different = _different(*inputs)
+        if one.get("script_hash") != other.get("script_hash"):
+            scripts = [str(stage.get("script_hash", "")).partition(":")[2][:12] for stage in (one, other)]
+            yield Cause("code", f"stage {name}", scripts[0], scripts[1], 0.85)
+        elif not different:
+            for path in _different(one.get("outputs", {}), other.get("outputs", {})):
+                if not _is_in(path, declared):
+                    yield Cause("data", path, one["outputs"].get(path), other["outputs"].get(path), 0.92)
+    for path, (a, b) in _stage_inputs(first.stages, second.stages).items():
+        if not _is_in(path, declared) and not any(_is_in(file, [path]) for file in changed):
+            yield Cause("data", path, a, b, 0.92)
+
+
+def _stage_inputs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+    """The hashes of inputs that differ and that no stage makes, of the stages that made other things."""
+    made = {path for stages in (first, second) for stage in stages.values() for path in stage.get("outputs", ())}
+    found: dict[str, tuple[str | None, str | None]] = {}
+    for _, one, other in _remade(first, second):
+        inputs = one.get("inputs", {}), other.get("inputs", {})
+        found |= {path: (inputs[0].get(path), inputs[1].get(path)) for path in _different(*inputs)}
+    return {path: hashes for path, hashes in found.items() if not _is_in(path, made)}
+
+
+def _remade(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+    """The stages of both runs that have not made the same."""
+    for name in sorted(first.keys() & second.keys()):
+        if first[name].get("outputs") != second[name].get("outputs"):
+            yield name, first[name], second[name]
 
 
 def _input(first: Record, second: Record) -> Iterable[Cause]:

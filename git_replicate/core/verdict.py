@@ -46,6 +46,7 @@ class Side:
     log: bytes = b""
     environment: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    stages: Mapping[str, Any] = field(default_factory=dict)
     tops: tuple[str, ...] = ()
     """Worktrees in which the run may have been: it may have printed paths in them."""
 

@@ -45,6 +45,37 @@ def test_a_tracked_file_that_a_run_read_counts_like_one_that_it_executed(read: t
     assert [cause.score for cause in found] == [score]
 
 
+def stages(script: str, raw: str, clean: str, counted: str) -> Side:
+    """A run after two stages, the second of which reads what the first makes."""
+    prepare = {"script_hash": f"sha256:{script}", "inputs": {"data/raw": raw}, "outputs": {"data/clean": clean}}
+    count = {"script_hash": "sha256:c", "inputs": {"data/clean": clean}, "outputs": {"data/lines": counted}}
+    return Side(EMPTY, stages={"prepare": prepare, "count": count})
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (stages("s", "raw 2", "clean 2", "lines 2"), ("data", "data/raw", "raw", "raw 2", 0.92)),
+        (stages("t", "raw", "clean 2", "lines"), ("code", "stage prepare", "s", "t", 0.85)),
+        (stages("s", "raw", "clean", "lines 2"), ("data", "data/lines", "lines", "lines 2", 0.92)),
+        (stages("t", "raw 2", "clean", "lines"), None),
+    ],
+)
+def test_what_came_into_a_stage_that_made_other_things_is_a_cause(
+    second: Side, expected: tuple[str, str, str, str, float] | None
+) -> None:
+    found = find_causes(stages("s", "raw", "clean", "lines"), second, [])
+    assert [(cause.kind, cause.name, cause.first, cause.second, cause.score) for cause in found] == (
+        [expected] if expected else []
+    )
+
+
+def test_a_tracked_input_of_a_stage_that_made_other_things_counts_like_a_file_that_was_read() -> None:
+    first, second = stages("s", "raw", "clean", "lines"), stages("s", "raw 2", "clean 2", "lines")
+    found = find_causes(first, second, [ChangedFile("data/raw/words.txt", "1" * 40, "2" * 40)])
+    assert [(cause.kind, cause.name, cause.score) for cause in found] == [("code", "data/raw/words.txt", 0.9)]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [

@@ -30,8 +30,11 @@ def read_side(repo: Repository, commit: Oid) -> Side:
     for point in Curves.from_csv(files.metrics_csv or b""):
         curves.setdefault(point.metric, []).append((point.step, point.value))
     environment = tomli.loads((files.environment or b"").decode())
-    data = tomli.loads((files.data or b"").decode()).get("data", {})
-    return Side(read_run(repo, commit).record, curves, files.log or b"", environment, data, _tops(repo.layout))
+    data = tomli.loads((files.data or b"").decode())
+    return Side(
+        read_run(repo, commit).record, curves, files.log or b"", environment,
+        data.get("data", {}), data.get("stages", {}), _tops(repo.layout),
+    )  # fmt: skip
 
 
 def _tops(layout: Layout) -> tuple[str, ...]:
