@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from git_replicate.capture.documents import read_document
+from git_replicate.capture.documents import how_to_read_yaml, read_document
 from git_replicate.capture.values import flatten
 from git_replicate.core.errors import UserError
 
@@ -84,7 +82,7 @@ def _leave_out(full: str, path: str, notice: str, found: Declared) -> None:
     with open(full, "rb") as file:
         found.values[re.sub(r"\W+", "_", path)] = f"blake3:{blake3.blake3(file.read()).hexdigest()[:12]}"
     found.missing.append(f"params: {notice}")
-    found.warnings.append(f"{notice}: {shlex.join([sys.executable, '-m', 'pip', 'install', 'pyyaml'])}")
+    found.warnings.append(f"{notice}: {how_to_read_yaml()}")
 
 
 def _read_elsewhere(full: str, shown: str, scene: Scene | None) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from typing import Any
 
 from git_replicate.core.errors import UserError
@@ -59,6 +61,11 @@ def _yaml(data: bytes, shown: str) -> tuple[Any, str]:
         return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), ""
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{shown}: not YAML: {_one_line(error)}", f"edit {shown}") from error
+
+
+def how_to_read_yaml() -> str:
+    """The command that puts PyYAML beside us."""
+    return shlex.join([sys.executable, "-m", "pip", "install", "pyyaml"])
 
 
 def _one_line(error: Exception) -> str:

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from git_replicate.capture.documents import read_document
+from git_replicate.capture.documents import how_to_read_yaml, read_document
 from git_replicate.capture.params import placeholders, same_value
 from git_replicate.capture.values import flatten
 from git_replicate.core.errors import UserError
 
+CHANGING_YAML: Final = "changing YAML takes PyYAML beside git replicate"
+
 
 def write_params_files(
-    top: str, files: Sequence[str], requested: Mapping[str, Any], command: Sequence[str]
+    top: str, files: Sequence[str], requested: Mapping[str, Any], command: Sequence[str], warn: Callable[[str], None]
 ) -> dict[str, bytes]:
     """Give the declared files (relative to `top`) the requested values by dotted name; what was written, by path."""
     wanted = placeholders(command)
     left = {n: v for n, v in requested.items() if n not in wanted and n.replace("_", "-") not in wanted}
     written: dict[str, bytes] = {}
     for path in files if left and "params_file" not in wanted else ():
-        document, _ = read_document(os.path.join(top, path), shown=path)
+        document, unread = read_document(os.path.join(top, path), shown=path)
+        if unread:
+            warn(f"{path} keeps its values: {CHANGING_YAML}: {how_to_read_yaml()}")
         if not isinstance(document, dict):
             continue
         known = flatten(document)

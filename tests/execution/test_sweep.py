@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import GitRepo, replicate
+from tests.support import PROGRAM, GitRepo, replicate
 
 TRAIN = """import argparse
 parser = argparse.ArgumentParser()
@@ -118,6 +121,25 @@ def test_a_param_that_reaches_nothing_is_an_error_before_anything_runs(program: 
     assert "-p lr, depth: reaches nothing: the command has no {lr}" in done.stderr
     assert "hint: git replicate sweep ... -- python3 train.py --lr {lr} --depth {depth}" in done.stderr
     assert records(program) == []
+
+
+def test_a_params_file_that_cannot_be_changed_without_pyyaml_is_named(repo: GitRepo, tmp_path: Path) -> None:
+    repo.write("replicate.toml", '[params]\nfiles = ["conf/p.yaml"]\n')
+    repo.write("conf/p.yaml", "model:\n  lr: 0.1\n")
+    repo.commit()
+    (tmp_path / "yaml.py").write_text("raise ImportError")
+    hint = "python3? -m pip install pyyaml"
+
+    def without_yaml(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(PROGRAM), *words, "-p", "model.lr=0.2", "--", "cat", "conf/p.yaml"], cwd=repo.top,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    swept, started = without_yaml("sweep"), without_yaml("start", "--isolated")
+    assert "-p model.lr: reaches nothing, unless through conf/p.yaml: changing YAML takes PyYAML" in swept.stderr
+    assert re.search(f"hint: .*{hint}", swept.stderr)
+    assert re.search(f"conf/p.yaml keeps its values: changing YAML takes PyYAML .*{hint}", started.stderr)
 
 
 @pytest.mark.slow

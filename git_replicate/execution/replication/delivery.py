@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from git_replicate.capture.documents import parse_document
+from git_replicate.capture.documents import how_to_read_yaml, parse_document
 from git_replicate.capture.metrics import is_metric_name
 from git_replicate.capture.params import names_in_files, placeholders, same_value
 from git_replicate.capture.program import find_program, layers, program_name
@@ -28,6 +28,7 @@ from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings
 from git_replicate.core.sweep import Planned, Sweep
+from git_replicate.execution.params_files import CHANGING_YAML
 from git_replicate.execution.replication.changing import program_of, replace_param
 from git_replicate.git.history import find_line, mentions
 from git_replicate.git.opening import find_layout
@@ -69,13 +70,16 @@ def check_params(sweep: Sweep, repo: Repository, code: Code, settings: Settings)
         return
     named = {name.replace("-", "_") for name in wanted}
     left = [name for name in sweep.space.dimensions if not ({name, *_prefixes(name)} & named)]
-    if left and settings.params.files:
-        known = _in_files(repo, code, settings.params.files)
-        left = [name for name in left if name not in known]
+    known, unread = _in_files(repo, code, settings.params.files if left else ())
+    left = [name for name in left if name not in known]
     if not left or mentions(repo.layout, Oid(code.snapshot), _API):
         return
     first = left[0]
     shown = ", ".join(left)
+    if unread:
+        raise UserError(
+            f"-p {shown}: reaches nothing, unless through {', '.join(unread)}: {CHANGING_YAML}", how_to_read_yaml()
+        )
     raise UserError(
         f"-p {shown}: reaches nothing: the command has no {{{first}}}, and no declared params file has it",
         f"git replicate sweep ... -- {_shown(_with_params(sweep.command, left))}",
@@ -103,15 +107,18 @@ def reaches(name: str, command: Sequence[str], repo: Repository, settings: Setti
     return head is not None and mentions(repo.layout, head, _API)
 
 
-def _in_files(repo: Repository, code: Code, files: Sequence[str]) -> set[str]:
-    """The params in the declared files of the snapshot."""
+def _in_files(repo: Repository, code: Code, files: Sequence[str]) -> tuple[set[str], list[str]]:
+    """The params in the declared files of the snapshot, and the files that cannot be read here."""
     found: set[str] = set()
+    unread: list[str] = []
     texts = repo.read_many([f"{code.snapshot}:{path}" for path in files])
     for path, text in zip(files, texts, strict=True):
-        document, _ = parse_document(text or b"", shown=path)
+        document, notice = parse_document(text or b"", shown=path)
+        if notice:
+            unread.append(path)
         if isinstance(document, Mapping):
             found |= set(flatten(document))
-    return found
+    return found, unread
 
 
 def with_seed(sweep: Sweep, repo: Repository, code: Code, earlier: Record | None, prefix: str) -> Sweep:

@@ -115,7 +115,8 @@ def furnish(
     directory = os.path.normpath(os.path.join(held.top, prefix))
     os.makedirs(directory, exist_ok=True)
     params, files = dict(request.params), settings.params.files
-    written = write_params_files(held.top, files, params, request.command if request.placeholders else ())
+    template = request.command if request.placeholders else ()
+    written = write_params_files(held.top, files, params, template, place.warn)
     origin = held.origin.top or ""
     site = Site(origin, held.top, directory, environ, code, nested=held.nested, written=written, lock=held.lock)
     _say_what_is_missing(site, request.command, place)
