@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +49,33 @@ def execute(options: argparse.Namespace, context: Context) -> int:
 
 def _part(context: Context, part: str, rows: tuple[Row, Row], *, patch: bool) -> Any:
     if part == "code":
-        from git_replicate.git.history import diff_trees
-
-        trees = [row.get("tree") for row in rows]
-        if not all(trees):
-            return "the code of one of the runs was not recorded"
-        return diff_trees(context.repository.layout, *map(str, trees), patch=patch, color=context.console.color)
+        return _code(context, rows, patch=patch)
     first, second = (_facts(context, part, row) for row in rows)
     names = sorted({*first, *second})
     return {n: [first.get(n), second.get(n)] for n in names if not same(first.get(n), second.get(n))}
+
+
+def _code(context: Context, rows: tuple[Row, Row], *, patch: bool) -> str:
+    """git's diff of two snapshots, and of the submodules that ran in another state."""
+    from git_replicate.core.errors import ReplicateError
+    from git_replicate.core.paths import unquote_path
+    from git_replicate.execution.replication.sides import changed_submodules
+    from git_replicate.git.history import diff_trees
+    from git_replicate.git.opening import find_layout
+    from git_replicate.store.store import read_run
+
+    codes = [read_run(context.repository, row["oid"]).record.code for row in rows]
+    if not all(code.tree for code in codes):
+        return "the code of one of the runs was not recorded"
+    layout, color = context.repository.layout, context.console.color
+    text = diff_trees(layout, codes[0].tree, codes[1].tree, patch=patch, color=color)
+    for path, a, b in changed_submodules(context.repository, *codes):
+        text += f"Submodule {path} {a[:12] or 'absent'}..{b[:12] or 'absent'}\n"
+        if a and b and layout.top:
+            inner = os.path.join(layout.top, os.fsdecode(unquote_path(path)))
+            with contextlib.suppress(ReplicateError):  # it is not here, or one of the commits is not
+                text += diff_trees(find_layout(inner), a, b, patch=patch, color=color)
+    return text
 
 
 def _facts(context: Context, part: str, row: Row) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
     declared = {*first.data, *second.data}
     results = {path for side in (first, second) for path in written_paths(side.record)}
     explained = _params_may_be_of_files(first.record, second.record)
+    used = {folder for path in executed for folder in _folders(path)}  # submodules are changed as a whole
     for file in files:
         if file.path in results:
             continue
@@ -103,7 +104,7 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             continue  # it is there as data
         if file.note:
             score = 0.1
-        elif file.path in executed or _is_in(file.path, read):
+        elif file.path in executed or file.path in used or _is_in(file.path, read):
             score = 0.9
         elif is_prose(file.path):
             score = 0.05
@@ -113,6 +114,13 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             score = 0.5
         sides = (file.first[:12] or None, file.second[:12] or None)
         yield Cause("code", file.path, *sides, score, note=file.note)
+
+
+def _folders(path: str) -> Iterable[str]:
+    """The folders that a file lies in, the nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _is_in(path: str, places: Iterable[str]) -> bool:

@@ -107,6 +107,11 @@ class Submodule:
     snapshot: str = _doc("snapshot commit in the submodule's own repository, if it was dirty or unpushed", default="")
     dirty: bool = _doc("it had uncommitted changes", default=False)
 
+    @property
+    def state(self) -> str:
+        """The commit that holds what ran; "" if it could not be recorded."""
+        return self.snapshot or self.commit
+
 
 @frozen
 class Code:

@@ -150,7 +150,9 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
     if code.get("dirty"):
         base, snapshot = code.get("base", "")[:12], code["snapshot"][:12]
         see = f"git diff {base} {snapshot}" if base else f"git show {snapshot}"
-        shown["dirty"] = f"uncommitted changes ran; see: {see}"
+        shown["dirty"] = f"uncommitted changes ran; see: {see}" if base != snapshot else "submodules"
+    if code.get("submodules"):
+        shown["submodules"] = ", ".join(map(_submodule, code["submodules"]))
     if code.get("leaked"):
         shown["leaked"] = "files of the user's own worktree were read"
     if code.get("mixed"):
@@ -162,6 +164,15 @@ def _code(document: Mapping[str, Any]) -> dict[str, Any]:
     if code.get("left_out"):
         shown["left out"] = ", ".join(f"{entry['path']} ({entry['reason']})" for entry in code["left_out"])
     return shown
+
+
+def _submodule(entry: Mapping[str, Any]) -> str:
+    """Where a submodule was, and how to see what was not committed in it."""
+    commit, snapshot = entry.get("commit", "")[:12], entry.get("snapshot", "")[:12]
+    if not snapshot:
+        return f"{entry['path']} (could not be recorded)" if entry.get("dirty") else f"{entry['path']} {commit}"
+    see = f"git -C {shlex.quote(entry['path'])} diff {commit} {snapshot}"
+    return f"{entry['path']} {snapshot}" + (f" (uncommitted changes; see: {see})" if entry.get("dirty") else "")
 
 
 def _seeds(seeds: Mapping[str, Any]) -> dict[str, Any]:

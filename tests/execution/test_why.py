@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,3 +256,26 @@ def test_a_folder_in_place_of_a_file_is_as_the_run_had_it(program: GitRepo, back
     assert not (program.top / "train.py").exists()
     left = (program.top / "helper.py") if back else (program.top / "helper.py" / "inner.py")
     assert left.read_text() == "K = 5.0\n"
+
+
+def test_uncommitted_changes_in_a_submodule_are_shown_compared_and_a_cause(repo: GitRepo, tmp_path: Path) -> None:
+    inner = GitRepo(tmp_path / "inner")
+    inner.top.mkdir()
+    inner.git("init", "-q")
+    inner.write("factor.sh", "echo factor: 1.0\n")
+    inner.commit()
+    repo.git("submodule", "add", "-q", str(inner.top), "ext/lib")
+    repo.commit()
+    for factor in ("1.0", "2.0"):
+        repo.write("ext/lib/factor.sh", f"echo factor: {factor}\n")
+        replicate("start", "--", "sh", "ext/lib/factor.sh", cwd=repo.top)
+    (cause, *_) = why(repo)["causes"]
+    assert (cause["kind"], cause["name"], cause["score"]) == ("code", "ext/lib", 0.5)
+    patch = replicate("diff", "--code", "latest~1", "latest", cwd=repo.top).stdout
+    assert f"Submodule ext/lib {cause['from']}..{cause['to']}\n" in patch
+    assert "-echo factor: 1.0\n+echo factor: 2.0\n" in patch
+    shown = replicate("show", cwd=repo.top).stdout
+    see = f"git -C ext/lib diff {cause['from']} {cause['to']}"
+    assert re.search("  dirty +submodules\n", shown)
+    assert f"ext/lib {cause['to']} (uncommitted changes; see: {see})" in shown
+    assert "+echo factor: 2.0" in subprocess.run(see.split(), cwd=repo.top, capture_output=True, text=True).stdout

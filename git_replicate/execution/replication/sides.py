@@ -11,11 +11,13 @@ import tomli
 from git_replicate.capture.curves import Curves
 from git_replicate.core.causes import Cause, ChangedFile, find_causes
 from git_replicate.core.errors import GitError
-from git_replicate.core.paths import quote_path
+from git_replicate.core.paths import quote_path, unquote_path
+from git_replicate.core.record import Code
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import OTHER_HARDWARE, Outcome, Side, Tolerances, Verdict, compare_runs, same_hardware
 from git_replicate.git.changed import changed_paths
 from git_replicate.git.repository import Layout, Oid, Repository
+from git_replicate.git.trees import read_path
 from git_replicate.store.store import read_files, read_run
 
 _CAUSES = 20
@@ -69,6 +71,20 @@ def changed_files(repo: Repository, first: Side, second: Side) -> list[ChangedFi
             compared += sum(map(len, texts))
             note = what_little_differs(path, *texts) if texts else ""
         found.append(ChangedFile(quote_path(os.fsencode(path)), a, b, note))
+    known = {file.path for file in found}
+    inner = changed_submodules(repo, first.record.code, second.record.code)
+    return found + [ChangedFile(path, a, b) for path, a, b in inner if path not in known]
+
+
+def changed_submodules(repo: Repository, first: Code, second: Code) -> list[tuple[str, str, str]]:
+    """Submodules that ran in another state, with the commits of both; gitlinks tell nothing of uncommitted changes."""
+    states = [{sub.path: sub.state for sub in code.submodules} for code in (first, second)]
+    found = []
+    for path in sorted({*states[0], *states[1]}):
+        links = [read_path(repo, Oid(code.tree), unquote_path(path)) if code.tree else None for code in (first, second)]
+        a, b = (state.get(path) or (link.oid if link else "") for state, link in zip(states, links, strict=True))
+        if a != b and any(links):
+            found.append((path, a, b))
     return found
 
 
