@@ -46,6 +46,15 @@ def read_content(path: bytes, size: int) -> tuple[bytes, os.stat_result]:
         os.close(descriptor)
 
 
+def read_sha256(path: bytes, size: int) -> tuple[bytes, os.stat_result]:
+    """The same with SHA-256, which names the files of git-lfs."""
+    import hashlib
+
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        return digest, os.fstat(file.fileno())
+
+
 def _read_on(descriptor: int) -> Iterator[memoryview]:
     """What is left of a file, piece by piece; a piece lasts until the next is asked for."""
     view = memoryview(bytearray(_PIECE))

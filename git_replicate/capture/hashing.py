@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from git_replicate.capture.content import read_content
-from git_replicate.capture.pointers import annex_id
+from git_replicate.capture.content import read_content, read_sha256
+from git_replicate.capture.pointers import linked_id
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.frozen import frozen
 
@@ -61,7 +61,7 @@ def files_below(top: bytes, until: float | None = None, most: int | None = None)
                 if stat.S_ISDIR(status.st_mode):
                     waiting.append((entry.path, name + b"/"))
                 elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-                    known = annex_id(entry.path) if entry.is_symlink() else ""
+                    known = linked_id(entry.path) if entry.is_symlink() else ""
                     found.append(File(name, entry.path, status, known))
     return sorted(found, key=lambda file: file.name)
 
@@ -87,14 +87,15 @@ def known_hash(file: File, cache: StatCache) -> str:
     return cache.get(file.path, file.status) or ""
 
 
-def read_hash(file: File, cache: StatCache) -> str:
-    """The hash of what a regular file holds, remembered in the cache."""
+def read_hash(file: File, cache: StatCache, algorithm: str = "blake3") -> str:
+    """The hash of what a regular file holds, remembered in the cache; algorithm: `blake3` or `sha256`."""
     before = file.status
+    read = read_sha256 if algorithm == "sha256" else read_content
     for _ in range(_ATTEMPTS):
         began = cache.now()
-        digest, after = read_content(file.path, before.st_size)
+        digest, after = read(file.path, before.st_size)
         if _same(before, after):
-            text = f"blake3:{digest.hex()}"
+            text = f"{algorithm}:{digest.hex()}"
             cache.put(file.path, after, text, began)
             return text
         before = after

@@ -53,17 +53,23 @@ def _hash(options: argparse.Namespace, context: Context) -> int:
 
 
 def _status(options: argparse.Namespace, context: Context, stages: Stages) -> int:
+    from functools import partial
+
     import tomli
 
     from git_replicate.capture.data import capture_data
     from git_replicate.core.errors import IN_A_BARE_ONE, UserError
+    from git_replicate.git.lfs import content_ids
     from git_replicate.render import json_
 
     layout = context.repository.layout
     if layout.top is None:
         raise UserError("this repository is bare: there are no data to look at", IN_A_BARE_ONE)
     declared = context.settings.data
-    text = capture_data(declared.paths, declared.named, top=layout.top, common_dir=layout.common_dir, absent=True)
+    text = capture_data(
+        declared.paths, declared.named, top=layout.top, common_dir=layout.common_dir, absent=True,
+        tracked_ids=partial(content_ids, context.repository),
+    )  # fmt: skip
     data: dict[str, Any] = tomli.loads(text.decode()).get("data", {}) if text else {}
     before = _recorded(context)
     for name, entry in data.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from git_replicate.core.frozen import frozen
 from git_replicate.core.settings import Settings
@@ -36,6 +37,7 @@ def prepare_inputs(
     if not (paths or settings.data.named or settings.stage):
         return Inputs()
     from git_replicate.capture.data import capture_data
+    from git_replicate.git.lfs import content_ids
 
     inputs = Inputs()
     if settings.stage:
@@ -50,6 +52,7 @@ def prepare_inputs(
         inputs = Inputs(text, tuple(report.name for report in reports if report.done != "fresh"), held)
     layout = repo.layout
     data = capture_data(
-        paths, settings.data.named, top=layout.top or "", common_dir=layout.common_dir, used=used, absent=absent
-    )
+        paths, settings.data.named, top=layout.top or "", common_dir=layout.common_dir, used=used, absent=absent,
+        tracked_ids=partial(content_ids, repo),
+    )  # fmt: skip
     return replace(inputs, text=data + inputs.text)

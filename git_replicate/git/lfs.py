@@ -1,10 +1,12 @@
-"""Big files to and from other repositories by git-lfs, where that is installed and the other side serves it.
+"""Big files of git-lfs: their ids; to and from other repositories, where it is installed and the other side serves it.
 
 Files are named by their ids: `git lfs push --all` and `git lfs fetch` look only at branches.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -12,14 +14,44 @@ from collections.abc import Sequence
 from git_replicate.core.secrets import mask_text
 from git_replicate.git.command import Git
 from git_replicate.git.remotes import Remote
-from git_replicate.git.repository import Layout
+from git_replicate.git.repository import Layout, Repository
 
 _BATCH = 200
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize \d+\n"
+)
 _ANY_CODE = range(-64, 256)
 
 
 def is_installed() -> bool:
     return shutil.which("git-lfs") is not None
+
+
+def content_ids(repo: Repository, path: str) -> dict[bytes, str]:
+    """The files of git-lfs at or below a path, all relative to the top, and `sha256:hex` of what each holds.
+
+    It is "" for a file that was changed since it was added. Nothing of the files is read, unless git has to.
+    """
+    layout = repo.layout
+    outside = os.path.isabs(path) or path == ".." or path.startswith("../")
+    if outside or layout.top is None or not os.path.isdir(os.path.join(layout.common_dir, "lfs")):
+        return {}
+    git = Git(layout.top, git_dir=layout.git_dir, work_tree=layout.top)
+    listed = git.run("list tracked data", "ls-files", "-z", "-s", "--", path).stdout.split(b"\0")[:-1]
+    oids = {name: head.split()[1].decode() for head, _, name in (line.partition(b"\t") for line in listed)}
+    asked = git.run("look for git-lfs", "check-attr", "-z", "--stdin", "filter", stdin=b"\0".join(oids) + b"\0").stdout
+    answers = asked.split(b"\0")
+    names = [name for name, value in zip(answers[::3], answers[2::3], strict=False) if value == b"lfs"]
+    pointers = repo.read_many(oids[name] for name in names)
+    found = {
+        name: f"sha256:{pointer[1].decode()}"
+        for name, content in zip(names, pointers, strict=True)
+        if content is not None and (pointer := _POINTER.match(content))
+    }
+    if found:
+        changed = git.run("compare tracked data", "diff-files", "-z", "--name-only", "--", path).stdout.split(b"\0")
+        found.update(dict.fromkeys(found.keys() & changed, ""))
+    return found
 
 
 def push_objects(layout: Layout, remote: Remote, oids: Sequence[str]) -> str:

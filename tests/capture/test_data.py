@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from git_replicate.capture.hashing import files_below
 from git_replicate.capture.stat_cache import StatCache
 from git_replicate.core.errors import UserError
 from git_replicate.core.settings import NamedData
+from git_replicate.git import lfs
+from git_replicate.git.command import Git
+from git_replicate.git.opening import open_repository
+from tests.support import GitRepo
 
 
 def digest(data: bytes) -> str:
@@ -268,6 +274,19 @@ def test_files_of_git_annex_have_the_id_that_it_gave_them(tmp_path: Path) -> Non
         assert caught.value.hint == "git annex get d/a.bin"
 
 
+def test_links_into_the_cache_of_dvc_have_the_id_that_it_gave_them(tmp_path: Path) -> None:
+    kept = tmp_path / ".dvc" / "cache" / "files" / "md5" / "ab" / ("cd" * 15)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"one")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.csv").symlink_to(kept)
+    assert capture(tmp_path, "d")["d"]["list"] == {"a.csv": "md5:ab" + "cd" * 15}
+    kept.unlink()
+    with pytest.raises(UserError, match=r"data d/a\.csv: its content is not here") as caught:
+        capture(tmp_path, "d")
+    assert caught.value.hint == "dvc pull d/a.csv"
+
+
 @pytest.mark.parametrize("path", ["d", "d/a.bin"])
 def test_a_pointer_of_git_lfs_is_not_the_data(tmp_path: Path, path: str) -> None:
     (tmp_path / "d").mkdir()
@@ -276,3 +295,35 @@ def test_a_pointer_of_git_lfs_is_not_the_data(tmp_path: Path, path: str) -> None
     with pytest.raises(UserError, match=r"data d/a\.bin: its content is not here, only a pointer to it") as caught:
         capture(tmp_path, path)
     assert caught.value.hint == "git lfs pull --include d/a.bin"
+
+
+@pytest.mark.skipif(not lfs.is_installed(), reason="git-lfs is not installed")
+def test_files_of_git_lfs_have_its_ids_unread_until_they_are_changed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, unhurried: None
+) -> None:
+    repo.git("lfs", "install", "--local")
+    repo.write(".gitattributes", "*.bin filter=lfs -text\n")
+    for name, text in (("d/a.bin", "one\n"), ("d/sub/b.bin", "two\n"), ("d/c.txt", "three\n"), ("top.bin", "four\n")):
+        age(repo.write(name, text))
+    repo.commit()
+    ids = partial(lfs.content_ids, open_repository(str(repo.top)))
+
+    def hashes(*paths: str) -> dict[str, str]:
+        text = capture_data(paths, {}, top=str(repo.top), common_dir=str(repo.top / "git"), tracked_ids=ids)
+        found: dict[str, Any] = tomli.loads(text.decode())["data"]
+        return {name: digest for entry in found.values() for name, digest in entry.get("list", entry).items()}
+
+    def sha256(text: str) -> str:
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    with monkeypatch.context() as unread:
+        unread.setattr(hashing, "read_sha256", None)
+        assert hashes("d") == {"a.bin": sha256("one\n"), "c.txt": digest(b"three\n"), "sub/b.bin": sha256("two\n")}
+        assert hashes("./top.bin")["hash"] == sha256("four\n")
+        assert hashes(".")["d/a.bin"] == sha256("one\n")
+        unread.setattr(Git, "run", None)
+        assert hashes("d")["a.bin"] == sha256("one\n")  # known by its stat now
+    (repo.top / "d" / "a.bin").write_text("other\n")
+    assert hashes("d")["a.bin"] == hashes("d/a.bin")["hash"] == sha256("other\n")
+    (repo.top.parent / "outside.bin").touch()
+    assert hashes("../outside.bin")["hash"] == digest(b"")

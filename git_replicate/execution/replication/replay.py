@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Literal
 
 from git_replicate.capture.config import load_settings
@@ -33,6 +34,7 @@ from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place
 from git_replicate.execution.run import Ran, run_at
 from git_replicate.execution.site import Site
+from git_replicate.git.lfs import content_ids
 from git_replicate.git.opening import repository_at
 
 EnvironmentChoice = Literal["current", "recorded", "strict", "unchecked"]
@@ -370,7 +372,8 @@ def data_here(name: str, entry: Mapping[str, Any], inner: Place, held: Worktree)
         link_paths(held, paths)
     chosen = {name: named[name]} if name in named else {}
     try:
-        text = capture_data(paths, chosen, top=held.top, common_dir=layout.common_dir)
+        ids = partial(content_ids, inner.repository)
+        text = capture_data(paths, chosen, top=held.top, common_dir=layout.common_dir, tracked_ids=ids)
     except UserError:
         return None
     return data_hash(tomli.loads(text.decode())["data"].get(name))
