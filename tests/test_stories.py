@@ -254,8 +254,12 @@ def test_a_killed_recorder_loses_no_run(repo: GitRepo, tmp_path: Path) -> None:
     process.wait()
     assert "recorder gone" in replicate("status", cwd=repo.top).stdout
     assert "still running" in replicate("recover", cwd=repo.top).stdout
+    assert "recover" not in replicate("log", cwd=repo.top).stderr
     go.touch()
     deadline = time.monotonic() + 20
+    for words in (["log"], ["show"]):
+        while "how a lost run ended, and what it left, may be known yet" not in replicate(*words, cwd=repo.top).stderr:
+            assert time.monotonic() < deadline
     while "recovered: failed" not in (said := replicate("recover", cwd=repo.top).stdout):
         assert time.monotonic() < deadline, said
     found = record(repo, runs(repo)[0])

@@ -108,23 +108,34 @@ def find(context: Context, name: str) -> Row:
     return find_run(context.index, name, maximize=results.maximize, minimize=results.minimize)
 
 
-def present(context: Context, rows: Sequence[Row]) -> None:
-    """Show runs as lost that git calls running but whose processes have gone (on this machine)."""
+def present(context: Context, rows: Sequence[Row]) -> bool:
+    """Show runs as lost that git calls running but whose processes have gone (on this machine).
+
+    Whether any of them has left something that nobody has stored yet: how it ended, say, or what it printed.
+    """
     running = [row for row in rows if row.get("status") == "running"]
     if not running:
-        return
+        return False
     from git_replicate.capture.machine import host
     from git_replicate.execution.recover import live_runs
     from git_replicate.store.sharing.elsewhere import elsewhere
 
     here = {run.record.id: run for run in live_runs(context.repository)}
     others = elsewhere(context.repository.layout)
+    left = False
     for row in running:
         if row.get("host") != host() or row["id"] in others:
             continue
         live = here.get(row["id"])
         if live is None or (live.alive == "none" and not live.session):
             row["status"] = "lost"
+            left = left or live is not None
+    return left
+
+
+def say_what_is_left(context: Context) -> None:
+    """Beside runs that are shown as lost, how to learn more of them."""
+    context.console.say("note: how a lost run ended, and what it left, may be known yet: git replicate recover")
 
 
 def short_id(identifier: str) -> str:

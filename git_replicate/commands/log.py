@@ -42,7 +42,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     rows = rows[:_PAGED] if more else rows
     if not rows and options.experiment:
         check_experiment(index, options.experiment)
-    _reading.present(context, rows)
+    is_left = _reading.present(context, rows)
     if options.format in ("json", "jsonl"):
         from git_replicate.render import json_
 
@@ -60,6 +60,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         _reading.draw(context, options, plain_table(rows, every_column(rows)))
     if more:
         console.say(f"note: the first {_PAGED} runs; for more, say how many: git replicate log -n 100000")
+    if is_left:
+        _reading.say_what_is_left(context)
     if unreadable := index.unreadable():
         console.say(f"note: {count(unreadable, 'record')} cannot be read by this version")
     return 0

@@ -41,7 +41,7 @@ def _undo(options: argparse.Namespace, context: Context) -> int:
     if not options.runs:
         return _list_removed(context)
     repository = context.writer
-    for run in [find_removed(repository, name) for name in options.runs]:
+    for run in dict.fromkeys(find_removed(repository, name) for name in options.runs):
         restore(repository, run, actor=context.config.identity())
         context.console.say(f"brought back {run.name}")
     return 0
@@ -85,6 +85,7 @@ def _remove(options: argparse.Namespace, context: Context) -> list[str]:
                 if not options.remote:
                     raise
                 gone.append(find_removed(repository, name).name)
+    rows = list({row["ref"]: row for row in rows}.values())
     waiting = _waiting(context)
     for row in rows:
         remove(repository, row["ref"], actor=actor)

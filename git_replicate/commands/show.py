@@ -27,7 +27,8 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.store.store import read_files
 
     row = _reading.find(context, options.run)
-    _reading.present(context, [row])
+    if _reading.present(context, [row]):
+        _reading.say_what_is_left(context)
     files = read_files(context.repository, row["oid"])
     if options.log:
         context.console.answer((files.log or b"").decode(errors="replace"), page=True)

@@ -68,3 +68,11 @@ def test_removed_runs_are_listed_and_the_last_is_called_latest(repo: GitRepo, op
     assert [each.run.id for each in removed_runs(opened)] == ["20260304-050609-00000002"]
     unknown = replicate("rm", "--undo", "nosuch", cwd=repo.top)
     assert unknown.stderr.splitlines()[1] == "hint: git replicate rm --undo lists them"
+
+
+def test_a_run_that_is_named_twice_is_removed_and_brought_back_once(repo: GitRepo, opened: Repository) -> None:
+    make_run(opened, 1)
+    gone = replicate("rm", "latest", "00000001", cwd=repo.top)
+    assert (gone.returncode, gone.stderr.count("removed ")) == (0, 1)
+    back = replicate("rm", "--undo", "latest", "00000001", cwd=repo.top)
+    assert (back.returncode, back.stderr.count("brought back ")) == (0, 1)

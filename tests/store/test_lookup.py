@@ -69,6 +69,7 @@ def test_the_ways_to_name_a_run(index: Index, name: str, expected: str) -> None:
         ("digit", "no run is called 'digit'", "did you mean an experiment? git replicate log digits"),
         ("xyzzy", "no run is called 'xyzzy'", "git replicate log lists the runs"),
         ("best:acuracy", "no run has 'metrics.acuracy'", "did you mean metrics.accuracy?"),
+        ("best:nope", "no run has 'metrics.nope'", "git replicate collate --format csv | head -1"),
         ("HEAD", "HEAD is a commit, but not one of a run's record; 3 runs tested it", "git replicate log --where"),
         ("--all", "no run is called '--all'", "git replicate log"),
         ("", "no run is called ''", "git replicate log"),

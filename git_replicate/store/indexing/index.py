@@ -180,7 +180,12 @@ class Index:
         every += [f"metrics_best.{known}.{key}" for known in self._columns.places["best"] for key in ("min", "max")]
         bare = {full.partition(".")[2]: full for full in reversed(every)}
         bare.update({known: known for known in (*ALIASES, *ATTRIBUTES, *FOLDED)})
-        near = difflib.get_close_matches(name, every, 1, 0.6)
+        table, _, rest = name.partition(".")
+        if table in TABLES:  # which every name of it begins with, however little it is like the rest
+            known = list(self._columns.places[table])
+            near = [f"{table}.{found}" for found in difflib.get_close_matches(rest, known, 1, 0.6)]
+        else:
+            near = difflib.get_close_matches(name, every, 1, 0.6)
         near = near or [bare[found] for found in difflib.get_close_matches(name.rpartition(".")[2], list(bare), 1, 0.6)]
         near = near or [full for full in every if full.startswith(f"{name}/")][:1]
         hint = f"did you mean {quote_name(near[0])}?" if near else "git replicate collate --format csv | head -1"
@@ -358,18 +363,6 @@ class Index:
         texts = iter(self._repo.read_many(having))
         for row in rows:
             yield next(texts) if row.get("curves") else None
-
-
-def presented_status(row: Row, is_alive: Callable[[str, int, str], bool | None]) -> str:
-    """The status to show: a running run whose process is known to be gone is lost.
-
-    `is_alive(host, pid, boot id)` answers None for what it cannot see, such as another machine's process.
-    """
-    status = str(row["status"])
-    if status != "running" or not row.get("pid"):
-        return status
-    alive = is_alive(str(row.get("host", "")), int(row["pid"]), str(row.get("boot_id", "")))
-    return "lost" if alive is False else status
 
 
 def _has_more(columns: Columns, table: str) -> bool:
