@@ -2,27 +2,12 @@
 # Sweeps on real input: a grid of 5 x 4 points with 3 seeds, then a search of 30 trials that is interrupted and continued.
 # usage: demo-sweep.sh FOLDER (is made anew), with git-replicate, scikit-learn and optuna on PATH
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-folder=${1:?usage: demo-sweep.sh FOLDER}
+. "$(dirname "$0")/digits/demo-repository.sh"
 
-rm -rf "$folder"
-mkdir -p "$folder"
-cp "$here"/digits/train.py "$here"/digits/replicate.toml "$here"/digits/requirements.txt "$folder"
-cp "$here"/digits/gitignore "$folder"/.gitignore
-cd "$folder"
-git init -q .
-git add .
-git -c user.name='Demo' -c user.email='demo@example.org' commit -q -m 'digits'
-
-step() {
-    printf '\n$ %s\n' "$*"
-    "$@"
-}
-
-step git replicate sweep -j 2 --seeds 3 \
-    -p lr=0.0003,0.001,0.003,0.01,0.03 -p hidden=8,16,32,64 -e grid \
-    -- python train.py --lr '{lr}' --hidden '{hidden}'
-step git --no-pager replicate collate grid --group-by params --columns accuracy,loss --sort -accuracy
+step 'git replicate sweep -j 2 --seeds 3 -e grid \
+    -p lr=0.0003,0.001,0.003,0.01,0.03 -p hidden=8,16,32,64 \
+    -- python train.py --lr {lr} --hidden {hidden}'
+step 'git --no-pager replicate collate grid --group-by params --columns accuracy,loss --sort -accuracy'
 
 printf '\n(asked to end after some runs)\n'
 git replicate sweep -j 2 --search tpe --trials 30 --strategy-seed 1 -e search \
@@ -33,6 +18,6 @@ while test "$(git for-each-ref --format=x 'refs/experiments/search/*' | wc -l)" 
 kill -TERM "$sweep"
 wait "$sweep" || printf '(exit %s)\n' "$?"
 
-step git replicate sweep --resume latest -j 2
-step git --no-pager replicate collate search --group-by params --columns accuracy,loss --sort -accuracy
+step 'git replicate sweep --resume latest -j 2'
+step 'git --no-pager replicate collate search --group-by params --columns accuracy,loss --sort -accuracy'
 printf '\nThe runs are in %s: try git replicate show best:accuracy there.\n' "$folder"

@@ -2,22 +2,7 @@
 # The main job on real input: record trainings with several hyperparameters and seeds, then read them back.
 # usage: demo.sh FOLDER (is made anew), with git-replicate and scikit-learn on PATH
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-folder=${1:?usage: demo.sh FOLDER}
-
-rm -rf "$folder"
-mkdir -p "$folder"
-cp "$here"/digits/train.py "$here"/digits/replicate.toml "$here"/digits/requirements.txt "$folder"
-cp "$here"/digits/gitignore "$folder"/.gitignore
-cd "$folder"
-git init -q .
-git add .
-git -c user.name='Demo' -c user.email='demo@example.org' commit -q -m 'digits'
-
-step() {
-    printf '\n$ %s\n' "$1"
-    eval "$1"
-}
+. "$(dirname "$0")/digits/demo-repository.sh"
 
 for lr in 0.001 0.01; do
     for hidden in 8 32; do

@@ -59,13 +59,17 @@ def is_below(pid: str, folder: Path) -> bool:
         return False
 
 
-def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) -> None:
-    inner = tmp_path / "inner"
-    subprocess.run(["git", "init", "-q", str(inner)], check=True)
-    source = GitRepo(inner)
+def add_submodule(repo: GitRepo, folder: Path) -> None:
+    """A submodule `sub` with one file, of a repository made in the folder."""
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    source = GitRepo(folder)
     source.write("value.txt", "1\n")
     source.commit()
-    repo.git("submodule", "add", "-q", str(inner), "sub")
+    repo.git("submodule", "add", "-q", str(folder), "sub")
+
+
+def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) -> None:
+    add_submodule(repo, tmp_path / "inner")
     repo.write("train.py", "print('value:', open('sub/value.txt').read())\n")
     repo.commit()
     assert replicate("start", "--", sys.executable, "train.py", cwd=repo.top).returncode == 0
@@ -79,12 +83,7 @@ def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) ->
 
 
 def test_what_a_run_leaves_in_a_submodule_is_moved_and_not_there_for_the_next(repo: GitRepo, tmp_path: Path) -> None:
-    inner = tmp_path / "inner"
-    subprocess.run(["git", "init", "-q", str(inner)], check=True)
-    source = GitRepo(inner)
-    source.write("value.txt", "1\n")
-    source.commit()
-    repo.git("submodule", "add", "-q", str(inner), "sub")
+    add_submodule(repo, tmp_path / "inner")
     text = "import os\nprint('there:', len(os.listdir('sub')))\nprint('value:', open('sub/value.txt').read())\n"
     repo.write("train.py", text + "open('sub/made.txt', 'w').write('x')\nopen('sub/value.txt', 'a').write('2')\n")
     repo.commit()
