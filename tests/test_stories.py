@@ -255,6 +255,9 @@ def test_a_killed_recorder_loses_no_run(repo: GitRepo, tmp_path: Path) -> None:
     assert "recorder gone" in replicate("status", cwd=repo.top).stdout
     assert "still running" in replicate("recover", cwd=repo.top).stdout
     assert "recover" not in replicate("log", cwd=repo.top).stderr
+    assert replicate("show", "--log", cwd=repo.top).stdout == "loss: 2\n"
+    shown = json.loads(replicate("show", "--curves", "--format", "json", cwd=repo.top).stdout)
+    assert (shown["status"], shown["metrics"], len(shown["curves"]["loss"])) == ("running", {"loss": 2}, 1)
     go.touch()
     deadline = time.monotonic() + 20
     for words in (["log"], ["show"]):

@@ -30,17 +30,18 @@ def execute(options: argparse.Namespace, context: Context) -> int:
     if _reading.present(context, [row]):
         _reading.say_what_is_left(context)
     files = read_files(context.repository, row["oid"])
+    log, points, measured = _so_far(context, row) or (files.log or b"", files.metrics_csv, {})
     if options.log:
-        context.console.answer((files.log or b"").decode(errors="replace"), page=True)
+        context.console.answer(log.decode(errors="replace"), page=True)
         return 0
     document = next(context.index.documents([row]))
-    document["status"] = row["status"]
+    document.update({"status": row["status"], **measured})
     document.update({name: _folded(row, name) for name in _FOLDED if name in row})
     document["environment"] = _toml(files.environment)
     document.update(_toml(files.data))
     for name, stage in document.get("stages", {}).items():
         stage["reused"] = name not in document.get("stages_run", ())
-    curves = _curves(files.metrics_csv) if options.curves else {}
+    curves = _curves(points) if options.curves else {}
     if options.format == "json":
         from git_replicate.render import json_
 
@@ -52,6 +53,20 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         context, options, _describe(context, document, curves, None if options.output else context.console.width)
     )
     return 0
+
+
+def _so_far(context: Context, row: Row) -> tuple[bytes, bytes, dict[str, Any]] | None:
+    """Log, curves and metrics of a run of this machine that goes on, or waits for `recover`; None for all others."""
+    if row["status"] not in ("running", "lost"):
+        return None
+    from git_replicate.execution.progress import printed_and_measured
+    from git_replicate.execution.recover import live_runs
+
+    run = next((run for run in live_runs(context.repository) if run.record.id == row["id"]), None)
+    if run is None:
+        return None
+    log, metrics = printed_and_measured(run)
+    return log, metrics.curves.csv(), {"metrics": metrics.values, "metrics_source": metrics.source}
 
 
 def _folded(row: Row, name: str) -> Any:

@@ -18,6 +18,7 @@ from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.store import read_files, read_run
 
 if TYPE_CHECKING:
+    from git_replicate.capture.metric_files import Metrics
     from git_replicate.execution.recover import LiveRun
 
 _TAIL = 1 << 16
@@ -67,6 +68,16 @@ def last_line(text: bytes) -> str:
     """The last line that says something, without secrets."""
     lines = mask_text(text[-4096:]).decode(errors="replace").replace("\r", "\n").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def printed_and_measured(run: LiveRun) -> tuple[bytes, Metrics]:
+    """The log and the metrics of a run of this machine, as far as it has come."""
+    from git_replicate.execution.conclude import read_output
+    from git_replicate.execution.hidden import secrets_so_far
+
+    plan = load_plan(run.spool.read(PLAN_FILE) or b'{"top": ""}')
+    metrics, log, _, _ = read_output(run.spool, plan, run.record, known=secrets_so_far(run.spool, plan))
+    return log, metrics
 
 
 def latest_metrics(run: LiveRun) -> dict[str, float | int]:
