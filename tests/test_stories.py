@@ -242,6 +242,28 @@ def test_what_people_say_of_runs(repo: GitRepo) -> None:
     assert len(json.loads(replicate("log", "--format", "json", cwd=repo.top).stdout)) == 1
 
 
+@pytest.mark.parametrize(
+    ("script", "together", "said"),
+    [
+        ("printf 'acc: 0.5'", True, "acc: 0.5\nrun "),
+        ("printf 'acc: 0.5\n'", True, "acc: 0.5\nrun "),
+        ("printf '\033[32macc: 0.5\n\033[0m'", True, "acc: 0.5\n\x1b[0mrun "),
+        ("printf 'acc: 0.5'", False, "\nrun "),
+        ("printf 'working' >&2", False, "working\nrun "),
+        (":", True, "\nrun "),
+    ],
+)
+def test_what_is_said_at_the_end_begins_a_line(repo: GitRepo, script: str, together: bool, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), "start", "--", "sh", "-c", script], cwd=repo.top, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT if together else subprocess.PIPE,
+    )  # fmt: skip
+    text = done.stdout if together else done.stderr
+    before, end, _ = text.rpartition("run ")
+    assert (before + end).endswith(said)
+    assert "\n\n" not in text
+
+
 def test_a_killed_recorder_loses_no_run(repo: GitRepo, tmp_path: Path) -> None:
     go = tmp_path / "go"
     script = f"echo 'loss: 2'; while ! test -e {go}; do sleep 0.02; done; echo 'loss: 1'; exit 5"

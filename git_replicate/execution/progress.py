@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,12 +55,7 @@ def tail_of(run: LiveRun) -> bytes:
 
 
 def _tails(run: LiveRun) -> Sequence[bytes]:
-    tails = []
-    for stream in STREAMS:
-        with contextlib.suppress(OSError), open(run.spool.path(stream), "rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
-            tails.append(file.read())
-    return tails
+    return [run.spool.end(stream, _TAIL) for stream in STREAMS]
 
 
 def last_line(text: bytes) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from git_replicate.capture.standard_input import is_idle
 from git_replicate.capture.tensorboard import EventSearch
@@ -34,13 +35,17 @@ from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, Prepared, prepare
 from git_replicate.execution.processes import left_in
 from git_replicate.execution.site import Site
-from git_replicate.execution.spool import TOLD_FILE
+from git_replicate.execution.spool import STREAMS, TOLD_FILE, Spool
+from git_replicate.execution.terminal import same_file
 from git_replicate.probe import VARIABLE
 from git_replicate.store.snapshot import EndScan, scan_end
 
 if TYPE_CHECKING:
     from git_replicate.execution.isolation import Worktree
     from git_replicate.git.checkout import Differences
+
+_CODES: Final = re.compile(rb"(?:\x1b\[[0-9;?]*[A-Za-z])+\Z")
+"""Colours and the like, which move nothing."""
 
 
 class Ran(NamedTuple):
@@ -129,6 +134,8 @@ def _run(
     spool = prepared.spool
     aside = Checkpoints(place.repository.layout.common_dir, spool)
     outcome = launch(words, env=env, directory=prepared.directory, spool=spool, guard=guard, checkpoints=aside)
+    if _is_line_open(spool):
+        place.say("")
     outcome = replace(outcome, idle_input=is_idle())
     record = _conclude(prepared, place, outcome, scan, notes=notes)
     # Asked last: what only ends a little later than its shell, a `tee` say, has ended by now.
@@ -136,6 +143,13 @@ def _run(
         place.warn(_still_running(left, prepared.secrets))
     place.say(f"run {prepared.name} {describe_outcome(record)}")
     return Ran(record, outcome)
+
+
+def _is_line_open(spool: Spool) -> bool:
+    """Whether what the command printed last, where we talk as well, has no end of line."""
+    shown = [stream for stream in STREAMS if stream == "stderr" or same_file(1, 2)]
+    ends = [_CODES.sub(b"", spool.end(stream, 64))[-1:] for stream in shown]
+    return any(end not in (b"", b"\n") for end in ends)
 
 
 def _still_running(left: Sequence[tuple[int, str]], known: KnownSecrets) -> str:

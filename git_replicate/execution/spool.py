@@ -173,6 +173,15 @@ class Spool:
                     at.move(stream, len(chunk))
                     yield stream, None, chunk
 
+    def end(self, stream: str, most: int) -> bytes:
+        """The last bytes of a stream, at most so many; none of one that is not there."""
+        try:
+            with open(self.path(stream), "rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - most, 0))
+                return file.read()
+        except OSError:
+            return b""
+
     def written(self) -> int:
         """Bytes of output so far."""
         total = 0
