@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from git_replicate.commands import _reading
 from git_replicate.core import collate
-from git_replicate.core.errors import UsageError, UserError
+from git_replicate.core.errors import GitError, UsageError, UserError
 from git_replicate.core.query import parse_sort
 from git_replicate.core.sizes import count
 from git_replicate.core.table import Table, fold_constants, human, plain
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _DEFAULT_AGGREGATES = ("mean", "std", "n")
 _MOST_CURVES = 2_000
 """Runs whose curves are compared, of those that ended with the same metrics."""
+_MOST_TREES = 50
+"""Snapshots of which it is asked how they differ."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +67,7 @@ def execute(options: argparse.Namespace, context: Context) -> int:
         )
     if grouped:
         _compare_curves(context, rows)
+        _compare_code(context, rows)
     for doubt in collate.doubts(rows) if grouped else ():
         context.console.say(f"note: {doubt}")
     return 0
@@ -150,6 +153,27 @@ def _compare_curves(context: Context, rows: Sequence[Row]) -> None:
     for row, text in zip(twins, context.index.curves(twins), strict=True):
         if text is not None:
             row["curves"] = hash(tuple((p.step, p.metric, repr(p.value)) for p in Curves.from_csv(text)))
+
+
+def _compare_code(context: Context, rows: Sequence[Row]) -> None:
+    """Give snapshots one name that differ in declared params files and data alone, which are told by themselves."""
+    from git_replicate.core.paths import lies_in
+    from git_replicate.git.changed import changed_paths
+
+    settings = context.settings
+    declared = (*settings.params.files, *settings.data.paths)
+    trees = list(dict.fromkeys(row["tree"] for row in rows if row.get("tree")))
+    if not declared or not 1 < len(trees) <= _MOST_TREES:
+        return
+    names = {}
+    for tree in trees:
+        try:
+            changed = changed_paths(context.repository.layout, trees[0], tree)
+        except GitError:
+            return  # not all of the code is in this clone
+        names[tree] = repr([each for each in changed if not lies_in(each.path, declared)])
+    for row in rows:
+        row["tree"] = names.get(row.get("tree"), row.get("tree"))
 
 
 def _choose(options: argparse.Namespace, context: Context) -> list[Row]:

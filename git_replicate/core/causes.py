@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from git_replicate.core.nested import flat
-from git_replicate.core.paths import unquote_path
+from git_replicate.core.paths import lies_in, unquote_path
 from git_replicate.core.record import Record
 from git_replicate.core.table import same
 from git_replicate.core.verdict import Side
@@ -100,11 +100,11 @@ def _code(first: Side, second: Side, files: Sequence[ChangedFile], not_code: Col
             if not explained:
                 yield Cause("params", file.path, file.first[:12] or None, file.second[:12] or None, 0.6)
             continue
-        if _is_in(file.path, declared):
+        if lies_in(file.path, declared):
             continue  # it is there as data
         if file.note:
             score = 0.1
-        elif file.path in executed or file.path in used or _is_in(file.path, read):
+        elif file.path in executed or file.path in used or lies_in(file.path, read):
             score = 0.9
         elif is_prose(file.path):
             score = 0.05
@@ -121,11 +121,6 @@ def _folders(path: str) -> Iterable[str]:
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
-
-
-def _is_in(path: str, places: Iterable[str]) -> bool:
-    """Whether a file is one of the places, or below one."""
-    return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in places)
 
 
 def _params_may_be_of_files(first: Record, second: Record) -> bool:
@@ -218,10 +213,10 @@ def _stages(first: Side, second: Side, files: Sequence[ChangedFile]) -> Iterable
             yield Cause("code", f"stage {name}", scripts[0], scripts[1], 0.85)
         elif not different:
             for path in _different(one.get("outputs", {}), other.get("outputs", {})):
-                if not _is_in(path, declared):
+                if not lies_in(path, declared):
                     yield Cause("data", path, one["outputs"].get(path), other["outputs"].get(path), 0.92)
     for path, (a, b) in _stage_inputs(first.stages, second.stages).items():
-        if not _is_in(path, declared) and not any(_is_in(file, [path]) for file in changed):
+        if not lies_in(path, declared) and not any(lies_in(file, [path]) for file in changed):
             yield Cause("data", path, a, b, 0.92)
 
 
@@ -232,7 +227,7 @@ def _stage_inputs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[s
     for _, one, other in _remade(first, second):
         inputs = one.get("inputs", {}), other.get("inputs", {})
         found |= {path: (inputs[0].get(path), inputs[1].get(path)) for path in _different(*inputs)}
-    return {path: hashes for path, hashes in found.items() if not _is_in(path, made)}
+    return {path: hashes for path, hashes in found.items() if not lies_in(path, made)}
 
 
 def _remade(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:

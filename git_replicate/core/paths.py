@@ -8,6 +8,7 @@ looks like a plain one, and `unquote_path` is the exact inverse of `quote_path`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from git_replicate.core.errors import FormatError
 from git_replicate.core.patterns import lazy
@@ -51,3 +52,8 @@ def unquote_path(text: str) -> bytes:
             parts.append(_BYTES[name] if name else plain.encode("utf-8", "surrogateescape"))
         position = match.end()
     return b"".join(parts)
+
+
+def lies_in(path: str, places: Iterable[str]) -> bool:
+    """Whether a file is one of the places, or below one."""
+    return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in places)

@@ -28,7 +28,7 @@ from git_replicate.store.indexing.index import Index
 from git_replicate.store.indexing.schema import connect
 from git_replicate.store.store import Parts, begin
 from tests.store.making import make_run, of_head, run_id, running
-from tests.support import GitRepo
+from tests.support import GitRepo, replicate
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | st.sampled_from(
     ["=1+1", "-3", "+x", "@a", "\ta", "a,b", 'say "hi"', "two\nlines", "a\r\nb", "\r", "", "nan", "a\n-b", "ü"]
@@ -186,3 +186,16 @@ def test_a_run_whose_process_is_gone_is_lost_either_way(
     assert straight == through_rows
     assert [line.split(",")[2] for line in straight[1].splitlines()[1:]] == statuses
     assert straight[2] == said
+
+
+def test_snapshots_that_differ_in_declared_params_files_alone_are_of_one_code(repo: GitRepo) -> None:
+    repo.write("replicate.toml", '[params]\nfiles = ["params.toml"]\n')
+
+    def said_after(lr: str, code: str) -> str:
+        repo.write("params.toml", f"lr = {lr}\n")
+        repo.write("train.sh", code)
+        replicate("start", "--seed", "1", "--", "sh", "train.sh", cwd=repo.top)
+        return replicate("collate", "--group-by", "params", cwd=repo.top).stderr
+
+    assert [said_after(lr, "echo acc: 0.5\n") for lr in ("0.1", "0.2")] == ["", ""]
+    assert said_after("0.3", "echo acc: 0.6\n") == "note: the runs have 2 different snapshots of the code\n"
