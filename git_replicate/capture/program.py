@@ -39,6 +39,12 @@ _INTERPRETERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # options w
     "matlab": (frozenset(), words("-batch -r")),
 }
 _BUILDER_VALUES = words("-C -f -I -o -W --directory --file --makefile -s --snakefile -d --working-directory")
+_PAPERMILL_PARAMS = words("-p --parameters -r --parameters_raw")
+_PAPERMILL_VALUES = words(
+    "-f --parameters_file -y --parameters_yaml -b --parameters_base64 -k --kernel --language --cwd --engine "
+    "--autosave-cell-every --execution-timeout --execution_timeout --start-timeout --start_timeout --stdout-file "
+    "--stderr-file"
+)
 _SHELLS = words("sh bash dash zsh ksh fish")
 _BUILDERS = words("make gmake snakemake just ninja")
 _HELPERS = words(
@@ -109,6 +115,8 @@ def _resolve(rest: tuple[str, ...], depth: int) -> Program:
         return _java(rest[1:])
     if base in _BUILDERS:
         return _builder(rest[1:], base)
+    if base == "papermill":
+        return _papermill(rest[1:], base)
     inner = _unwrap(rest)
     if inner is None:
         return Program(_stem(word), rest[1:], word)
@@ -210,7 +218,7 @@ def _module(rest: tuple[str, ...], depth: int) -> Program:
     name = rest[0]
     if name == "accelerate.commands.launch":
         return _resolve(("accelerate-launch", *rest[1:]), depth + 1)
-    if name in LAUNCHERS:
+    if name in LAUNCHERS or name == "papermill":
         return _resolve(rest, depth + 1)
     parts = [part for part in name.split(".") if part not in ("__main__", "")]
     return Program(parts[-1] if parts else "python", rest[1:], name)
@@ -298,6 +306,24 @@ def _builder(rest: tuple[str, ...], base: str) -> Program:
         else:
             (values if _ASSIGNMENT.match(word) else targets).append(word)
     return Program(_stem(targets[0]) if len(targets) == 1 else base, tuple(values), base)
+
+
+def _papermill(rest: tuple[str, ...], base: str) -> Program:
+    """`papermill [options] notebook [output] [-p NAME VALUE]`: the notebook, with `NAME=VALUE` for its params."""
+    notebooks: list[str] = []
+    values: list[str] = []
+    index = 0
+    while index < len(rest):
+        word = rest[index]
+        index += 1
+        if word in _PAPERMILL_PARAMS:
+            values.append("=".join(rest[index : index + 2]))
+            index += 2
+        elif word.startswith("-"):
+            index += word in _PAPERMILL_VALUES
+        else:
+            notebooks.append(word)
+    return Program(_stem(notebooks[0]), tuple(values), notebooks[0]) if notebooks else Program(base, ())
 
 
 def _java(rest: tuple[str, ...]) -> Program:
