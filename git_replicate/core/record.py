@@ -130,6 +130,10 @@ class Code:
         default=False,
     )
     missing: str = _doc("why the snapshot is missing or incomplete, if it is", default="")
+    folders: tuple[str, ...] = _doc(
+        "folders of declared results that were there when the run started and that the snapshot does not hold",
+        default=(),
+    )
     executed: tuple[str, ...] = _doc("files of the worktree that were run or imported", default=())
     read: tuple[str, ...] = _doc(
         "files of the snapshot that were read, and folders with more than 1,000 of them: data and settings", default=()

@@ -7,7 +7,7 @@ the command runs all the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from git_replicate.capture import machine
 from git_replicate.capture.environment import capture_environment
 from git_replicate.capture.params import Params, capture_params, placeholders
 from git_replicate.capture.program import program_name
+from git_replicate.capture.result_folders import folders_of_results
 from git_replicate.capture.seeds import draw_seed, seed_environment
 from git_replicate.capture.standard_input import describe_input
 from git_replicate.capture.tensorboard import EventSearch
@@ -23,6 +24,7 @@ from git_replicate.core.errors import IN_A_BARE_ONE, GitError, StorageError, Use
 from git_replicate.core.frozen import frozen
 from git_replicate.core.known_secrets import NOTHING_KNOWN, KnownSecrets
 from git_replicate.core.names import ExperimentName, RunId, new_run_id
+from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Code, Process, Record, Seeds, Status, User
 from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.settings import Settings
@@ -56,6 +58,7 @@ from git_replicate.execution.site import Site
 from git_replicate.execution.spool import Spool
 from git_replicate.git.config import GitConfig
 from git_replicate.git.repository import Oid, Repository
+from git_replicate.git.trees import read_path
 from git_replicate.store.annotations import annotate
 from git_replicate.store.code import SnapshotGoneError
 from git_replicate.store.offers import describe, unsaid
@@ -153,7 +156,7 @@ def _prepare(request: Request, place: Place, earlier: Earlier | None, site: Site
     snapshot, code = (
         _checked_out(place, spool, site)
         if site
-        else _snapshot(place, spool, strict=request.strict, meanwhile=events.look)
+        else _snapshot(place, spool, (*request.metrics, *request.outputs), strict=request.strict, meanwhile=events.look)
     )
     record = new_record(request, place, captured, run, now)
     record = replace(record, code=code, missing=(*missing, *captured.doubts))
@@ -281,11 +284,16 @@ def record_code(place: Place, scratch: str) -> Code:
 
 
 def _snapshot(
-    place: Place, spool: Spool, *, strict: bool, meanwhile: Callable[[], None] | None = None
+    place: Place,
+    spool: Spool,
+    results: Sequence[str] = (),
+    *,
+    strict: bool,
+    meanwhile: Callable[[], None] | None = None,
 ) -> tuple[Snapshot | None, Code]:
     """The code as it is now; a snapshot that cannot be stored is said and recorded, and the run goes on.
 
-    meanwhile: what else there is to do while git works.
+    results: what is declared beside the settings; meanwhile: what else there is to do while git works.
     """
     settings = place.settings.snapshot
     try:
@@ -301,7 +309,14 @@ def _snapshot(
         place.say(line)
     for line in snapshot.warnings:
         place.warn(line)
-    return snapshot, snapshot.code()
+    declared = (*place.settings.results.metrics, *place.settings.results.outputs, *results)
+    folders = [
+        path
+        for path in folders_of_results(declared, _worktree(place))
+        if read_path(place.repository, snapshot.tree, os.fsencode(path)) is None
+    ]
+    names = tuple(quote_path(os.fsencode(path)) for path in folders)
+    return snapshot, replace(snapshot.code(), folders=names)
 
 
 def _checked_out(place: Place, spool: Spool, site: Site) -> tuple[Snapshot, Code]:
@@ -357,6 +372,7 @@ def _store_start(prepared: Prepared, place: Place, *, strict: bool) -> tuple[Pre
             if attempt + 1 == _SNAPSHOTS:
                 raise
         snapshot, recorded = _snapshot(quiet, prepared.spool, strict=strict)
+        recorded = replace(recorded, folders=prepared.record.code.folders)
         prepared = replace(prepared, snapshot=snapshot, record=replace(prepared.record, code=recorded))
         prepared = _write_spool(prepared, place.settings)
     raise AssertionError

@@ -68,6 +68,22 @@ def add_submodule(repo: GitRepo, folder: Path) -> None:
     repo.git("submodule", "add", "-q", str(folder), "sub")
 
 
+def test_folders_of_results_that_git_does_not_hold_are_there_in_a_checkout_if_they_were(repo: GitRepo) -> None:
+    repo.write(".gitignore", "results/\n")
+    repo.write("replicate.toml", '[results]\nmetrics = ["results/runs/m.json"]\noutputs = ["fresh/*"]\n')
+    repo.write("train.sh", "echo '{\"acc\": 0.5}' > results/runs/m.json && mkdir fresh && echo 1 > fresh/x\n")
+    (repo.top / "results/runs").mkdir(parents=True)
+    assert replicate("start", "--", "sh", "train.sh", cwd=repo.top).returncode == 0
+    shown = json.loads(replicate("show", "--format", "json", cwd=repo.top).stdout)
+    assert shown["code"]["folders"] == ["results", "results/runs"]
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert (done.returncode, done.stdout[-10:]) == (0, "identical\n"), done.stderr
+    (repo.top / "fresh/x").unlink()
+    (repo.top / "fresh").rmdir()
+    swept = replicate("sweep", "-p", "n=1,2", "--", "sh", "train.sh", "{n}", cwd=repo.top)
+    assert "2 finished" in swept.stderr, swept.stderr
+
+
 def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) -> None:
     add_submodule(repo, tmp_path / "inner")
     repo.write("train.py", "print('value:', open('sub/value.txt').read())\n")

@@ -19,6 +19,7 @@ from git_replicate.capture.config import load_settings
 from git_replicate.capture.data import capture_data
 from git_replicate.capture.executed import in_environment
 from git_replicate.capture.params import names_in_files
+from git_replicate.capture.result_folders import make_folders
 from git_replicate.capture.values import placeholder_text
 from git_replicate.core.causes import data_hash
 from git_replicate.core.errors import UserError
@@ -114,6 +115,7 @@ def furnish(
     links = link_paths(
         held, (*settings.data.paths, *request.data, *named, *settings.isolated.link, *request.linked, *also)
     )
+    make_folders([os.fsdecode(unquote_path(path)) for path in code.folders], held.top)
     directory = os.path.normpath(os.path.join(held.top, prefix))
     os.makedirs(directory, exist_ok=True)
     params, files = dict(request.params), settings.params.files
