@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from git_replicate.capture.folder_hashes import hash_files, stamp_of
@@ -99,7 +98,7 @@ def _entry(
         hint = hint or f"look: ls -ld {shown}"
         raise UserError(f"data {shown}: {error.strerror or error}", hint) from error
     digest = hash_list(hashes)
-    cache.put_folder(os.fsencode(path), stamp, digest, began)
+    cache.put_folder(os.fsencode(path), stamp, digest, began, [file.name for file in files])
     entry: dict[str, Any] = {"hash": digest, **total}
     if len(hashes) <= MOST_LISTED:
         entry["list"] = {quote_path(name): digest for name, digest in hashes}
@@ -120,7 +119,7 @@ def _with_ids(files: Sequence[File], shown: str, cache: StatCache, tracked_ids: 
             cache.put(file.path, file.status, digest, began)
         elif digest is not None:
             digest = read_hash(file, cache, "sha256")
-        found.append(replace(file, known=digest) if digest else file)
+        found.append(file._replace(known=digest) if digest else file)
     return found
 
 

@@ -28,7 +28,7 @@ def hash_path(path: bytes, cache: StatCache) -> str:
     began = cache.now()
     cache.expect(path)
     digest = hash_list(hash_files(files, cache))
-    cache.put_folder(path, stamp, digest, began)
+    cache.put_folder(path, stamp, digest, began, [file.name for file in files])
     return digest
 
 

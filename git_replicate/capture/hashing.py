@@ -5,26 +5,26 @@ A file that changes while it is read is noticed.
 
 from __future__ import annotations
 
+import operator
 import os
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from git_replicate.capture.content import read_content, read_sha256
 from git_replicate.capture.pointers import linked_id
 from git_replicate.capture.stat_cache import StatCache
-from git_replicate.core.frozen import frozen
 
 _ATTEMPTS: Final = 3
+_NAME: Final = operator.itemgetter(0)
 
 
 class ChangingError(OSError):
     """The file did not stay still while it was read."""
 
 
-@frozen
-class File:
+class File(NamedTuple):  # there are many
     """One file below a declared path; `name` is relative to it, empty for the path itself."""
 
     name: bytes
@@ -58,12 +58,13 @@ def files_below(top: bytes, until: float | None = None, most: int | None = None)
                     status = entry.stat()
                 except OSError:  # a link to nothing, or one that leads to itself
                     status = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
+                mode = status.st_mode
+                if stat.S_ISDIR(mode):
                     waiting.append((entry.path, name + b"/"))
-                elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+                elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
                     known = linked_id(entry.path) if entry.is_symlink() else ""
                     found.append(File(name, entry.path, status, known))
-    return sorted(found, key=lambda file: file.name)
+    return sorted(found, key=_NAME)
 
 
 def hash_file(file: File, cache: StatCache) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import tomli
 from blake3 import blake3
 
-from git_replicate.capture import hashing, stat_cache
+from git_replicate.capture import content, hashing, stat_cache
 from git_replicate.capture.data import capture_data
 from git_replicate.capture.folder_hashes import hash_path, stamp_of
 from git_replicate.capture.hashing import files_below
@@ -184,6 +185,32 @@ def test_a_folder_of_many_files_is_known_as_a_whole_until_one_changes(
     assert changed["d"]["hash"] != first["d"]["hash"]
     with StatCache("") as nothing_known:
         assert changed["d"]["hash"] == hash_path(os.fsencode(folder), nothing_known)
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("broken", [False, True])
+def test_of_a_folder_of_many_files_only_what_changed_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    for n in range(1_010):
+        (tmp_path / "d" / f"{n % 3}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "d" / f"{n % 3}" / f"{n}").write_text(f"{n}")
+    read: list[bytes] = []
+    really = content.read_content
+
+    def count(path: bytes, size: int) -> Any:
+        read.append(path)
+        return really(path, size)
+
+    monkeypatch.setattr(hashing, "read_content", count)
+    for round_, changed in enumerate(("0/3", "1/4", "1/4")):
+        capture(tmp_path, "d")
+        assert len(read) == (1_010 if round_ == 0 or broken else 1)
+        read.clear()
+        (tmp_path / "d" / changed).write_text(f"changed {round_}")
+        if broken:
+            with sqlite3.connect(tmp_path / "git" / "replicate" / "data-hashes.sqlite") as database:
+                database.execute("UPDATE whole_folders SET files = ?", (b"rubbish",))
 
 
 def test_a_folder_of_many_files_one_of_which_has_just_changed_is_not_known_as_a_whole(tmp_path: Path) -> None:
