@@ -326,6 +326,22 @@ def test_absolute_paths_and_python_path_lead_into_the_checkout(repo: GitRepo) ->
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_python_path_into_the_worktree_is_restored_where_none_is_set(repo: GitRepo, *, absolute: bool) -> None:
+    repo.write("src/pkg/__init__.py", "")
+    repo.write("src/pkg/train.py", "print('k: 1')\n")
+    repo.commit()
+    path = f"{repo.top / 'src'}:/nowhere" if absolute else "src:/nowhere"
+    command = ("--", sys.executable, "-m", "pkg.train")
+    assert replicate("start", *command, cwd=repo.top, variables={"PYTHONPATH": path}).returncode == 0
+    repo.write("src/pkg/train.py", "print('k: 2')\n")
+    done = replicate("rerun", "latest", cwd=repo.top, variables={"PYTHONPATH": ""})
+    assert done.returncode == 0, done.stdout + done.stderr
+    replicate("start", *command, cwd=repo.top, variables={"PYTHONPATH": "other"})
+    why = replicate("why", "latest~2", "latest", "--format", "json", cwd=repo.top)
+    assert "variables.PYTHONPATH" in {cause["name"] for cause in json.loads(why.stdout)["causes"]}
+
+
 def editable_environment(folder: Path, top: Path, layout: str) -> str:
     """A Python with an editable install of `mypkg` from `src`, as setuptools or hatchling make one; its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)

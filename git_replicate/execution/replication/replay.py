@@ -23,7 +23,7 @@ from git_replicate.capture.result_folders import make_folders
 from git_replicate.capture.values import placeholder_text
 from git_replicate.core.causes import data_hash
 from git_replicate.core.errors import UserError
-from git_replicate.core.paths import unquote_path
+from git_replicate.core.paths import lies_in, unquote_path
 from git_replicate.core.record import Code, Record, Seeds
 from git_replicate.core.settings import Settings
 from git_replicate.core.sizes import count
@@ -81,7 +81,9 @@ def replay(original: Side, place: Place, held: Worktree, code: Code, setup: Setu
     filled = {n: v for n, v in filled_params(record, setup.command).items() if n not in in_files}
     request = _request(record, original, inner.settings, setup, filled)
     placed = place_data(held, setup.sources)
-    site, links = furnish(held, inner, request, _variables(setup), code, also=undeclared_inputs(original))
+    site, links = furnish(
+        held, inner, request, _variables(setup, original, held), code, also=undeclared_inputs(original)
+    )
     known = f"{record.experiment}/{record.id}"
     seeds = replace(setup.seeds, libraries={}, calls=(), calls_seen=0)
     site = replace(site, seeds=seeds, rerun_of=known, hybrid=setup.hybrid, params=filled)
@@ -252,8 +254,10 @@ def filled_params(record: Record, command: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _variables(setup: Setup) -> dict[str, str]:
+def _variables(setup: Setup, original: Side, held: Worktree) -> dict[str, str]:
     environ = dict(os.environ)
+    if not environ.get("PYTHONPATH") and (own := _own_search_path(original, held)):
+        environ["PYTHONPATH"] = own
     for name in _OTHER_TRACKERS:
         environ.pop(name, None)
     environ.pop("PYTHONHASHSEED", None)
@@ -263,6 +267,18 @@ def _variables(setup: Setup) -> dict[str, str]:
         environ.setdefault("WANDB_MODE", "offline")
     changed = {**environ, **setup.variables}
     return {name: value for name, value in changed.items() if value is not None}
+
+
+def _own_search_path(original: Side, held: Worktree) -> str:
+    """What of the original's PYTHONPATH lies in the worktree, whose code is the snapshot's; "" without any."""
+    recorded = str(original.environment.get("variables", {}).get("PYTHONPATH", ""))
+    top = held.origin.top or held.top
+    directory = os.path.join(top, original.record.directory)
+    return os.pathsep.join(
+        entry
+        for entry in map(os.path.expanduser, filter(None, recorded.split(os.pathsep)))
+        if lies_in(os.path.normpath(os.path.join(directory, entry)), [top])
+    )
 
 
 def _in_environment(original: Side, site: Site, request: Request, setup: Setup, inner: Place) -> Site:
