@@ -98,9 +98,9 @@ class Progress:
         self.say(
             f"sweep {sweep}: {tally.counts()} in {span(time.monotonic() - self._began)}" + (f"; {best}" if best else "")
         )
-        if tally.odd and tally.objective:
-            runs = "1 run has" if tally.odd == 1 else f"{tally.odd} runs have"
-            self.say(f"{runs} no finite {tally.objective.metric}, and count as none in what is best")
+        for metric, number in tally.odd.items():
+            runs = "1 run has" if number == 1 else f"{number} runs have"
+            self.say(f"{runs} no finite {metric}, and count as none in what is best")
         if stopped and tally.left and (self._recorded or any(_sweep_of(record) == sweep for record in before)):
             of = f"{tally.left} of {count(tally.total, 'run')} not done"
             self.say(f"{of}; to go on: git replicate sweep --resume {sweep}")

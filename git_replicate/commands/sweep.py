@@ -295,7 +295,7 @@ def _carry_out(
 
     number = missing + len(begun)
     open_ended = options.interactive
-    tally = Tally(0 if open_ended else number, next(iter(job.sweep.objectives), None))
+    tally = Tally(0 if open_ended else number, job.sweep.objectives)
     for planned, record in there:
         tally.remember(planned.trial, planned.point, record)
     progress = Progress(context.console, context.repository, tally, quiet=options.quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,14 +21,15 @@ class Tally:
 
     total: int
     """Runs that this session is to do; 0: nobody knows."""
-    objective: Objective | None = None
+    objectives: Sequence[Objective] = ()
     running: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     stopped: bool = False
     """No further run begins."""
-    odd: int = 0
-    """Finished runs whose value is no number."""
-    _values: dict[int, list[float]] = field(default_factory=dict)
+    odd: Counter[str] = field(default_factory=Counter)
+    """For a metric, the finished runs whose value of it is no finite number."""
+    _values: dict[str, dict[int, list[float]]] = field(default_factory=dict)
+    """By metric and trial."""
     _points: dict[int, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
 
     def add(self, planned: Planned, record: Record | None) -> None:
@@ -38,13 +39,14 @@ class Tally:
             self.remember(planned.trial, planned.point, record)
 
     def remember(self, trial: int, point: Mapping[str, Any], record: Record) -> None:
-        """Take the value of a run into the best so far."""
-        value = record.metrics.get(self.objective.metric) if self.objective else None
-        if value is not None and not math.isfinite(value):
-            self.odd += 1
-        elif value is not None:
-            self._values.setdefault(trial, []).append(float(value))
-            self._points[trial] = point, record.id
+        """Take the values of a run into the best so far."""
+        for metric in (objective.metric for objective in self.objectives):
+            value = record.metrics.get(metric)
+            if value is not None and not math.isfinite(value):
+                self.odd[metric] += 1
+            elif value is not None:
+                self._values.setdefault(metric, {}).setdefault(trial, []).append(float(value))
+                self._points[trial] = point, record.id
 
     @property
     def done(self) -> int:
@@ -60,14 +62,15 @@ class Tally:
         return max(self.total - self.ended[Status.FINISHED] - self.ended[Status.PRUNED], 0)
 
     def best(self) -> str:
-        """The best mean of a point so far, and the point; "" if there is none."""
-        if not self._values or self.objective is None:
-            return ""
-        choose = max if self.objective.maximize else min
-        trial = choose(self._values, key=lambda t: mean(self._values[t]))
+        """For each objective the best mean of a point so far, and the point; "" if there is none."""
+        return "; ".join(self._best(objective) for objective in self.objectives if objective.metric in self._values)
+
+    def _best(self, objective: Objective) -> str:
+        means = {trial: mean(values) for trial, values in self._values[objective.metric].items()}
+        trial = (max if objective.maximize else min)(means, key=lambda each: means[each])
         point, run = self._points[trial]
         shown = show_point(point) or f"run {run.rpartition('-')[2]}"
-        return f"best {self.objective.metric} {mean(self._values[trial]):.6g} ({shown})"
+        return f"best {objective.metric} {means[trial]:.6g} ({shown})"
 
     def counts(self) -> str:
         """The runs that have ended, by how."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from git_replicate.console import Console
 from git_replicate.core.names import ExperimentName, RunId
 from git_replicate.core.progress import Tally
 from git_replicate.core.record import Record, Status
-from git_replicate.core.sweep import Planned
+from git_replicate.core.sweep import Objective, Planned
 from git_replicate.execution.sweeping.trial import Ended
 
 RECORD = Record(
@@ -75,3 +76,12 @@ def test_a_sweep_that_begins_no_new_runs_says_no_time_left(capsys: pytest.Captur
     assert tally.line(10.0) == "1/4  0 running  30 s left"
     progress.stopping("interrupted", 2)
     assert tally.line(10.0) == "1/4  0 running"
+
+
+def test_of_several_objectives_the_best_of_each_is_named() -> None:
+    tally = Tally(3, (Objective("loss", False), Objective("accuracy", True)))
+    for trial, (loss, accuracy) in enumerate([(0.5, 0.75), (0.25, 0.5), (math.nan, 0.25)]):
+        record = replace(RECORD, metrics={"loss": loss, "accuracy": accuracy})
+        tally.add(Planned(trial, {"n": trial}), record)
+    assert tally.best() == "best loss 0.25 (n=1); best accuracy 0.75 (n=0)"
+    assert tally.odd == {"loss": 1}
