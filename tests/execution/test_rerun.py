@@ -327,7 +327,9 @@ def test_absolute_paths_and_python_path_lead_into_the_checkout(repo: GitRepo) ->
 
 
 @pytest.mark.parametrize("absolute", [False, True])
-def test_a_python_path_into_the_worktree_is_restored_where_none_is_set(repo: GitRepo, *, absolute: bool) -> None:
+def test_a_python_path_into_the_worktree_is_restored_where_none_is_set(
+    repo: GitRepo, tmp_path: Path, *, absolute: bool
+) -> None:
     repo.write("src/pkg/__init__.py", "")
     repo.write("src/pkg/train.py", "print('k: 1')\n")
     repo.commit()
@@ -336,6 +338,13 @@ def test_a_python_path_into_the_worktree_is_restored_where_none_is_set(repo: Git
     assert replicate("start", *command, cwd=repo.top, variables={"PYTHONPATH": path}).returncode == 0
     repo.write("src/pkg/train.py", "print('k: 2')\n")
     done = replicate("rerun", "latest", cwd=repo.top, variables={"PYTHONPATH": ""})
+    assert done.returncode == 0, done.stdout + done.stderr
+    environment = json.loads(replicate("show", "latest~1", "--format", "json", cwd=repo.top).stdout)["environment"]
+    assert environment["variables"]["PYTHONPATH"] == "./src:/nowhere"
+    clone = tmp_path / "clone"
+    repo.git("clone", "-q", ".", str(clone))
+    subprocess.run(["git", "fetch", "-q", "origin", "refs/experiments/*:refs/experiments/*"], cwd=clone, check=True)
+    done = replicate("rerun", "--yes", "latest~1", cwd=clone, variables={"PYTHONPATH": ""})
     assert done.returncode == 0, done.stdout + done.stderr
     replicate("start", *command, cwd=repo.top, variables={"PYTHONPATH": "other"})
     why = replicate("why", "latest~2", "latest", "--format", "json", cwd=repo.top)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from git_replicate.capture.environment.kinds import Difference, Facts, Scene, compare
+from git_replicate.core.paths import lies_in
 from git_replicate.core.secrets import MASK, is_secret_name, mask_text
 
 NAME: Final = "system"
@@ -32,7 +33,7 @@ def capture(scene: Scene) -> Facts:
         "cpu": _cpu(),
         "cpus": os.cpu_count() or 0,
         "memory_gib": _memory(),
-        "variables": _variables(scene.environ, scene.variables),
+        "variables": _variables(scene),
     }
     return Facts({key: value for key, value in facts.items() if value})
 
@@ -41,14 +42,17 @@ def differs(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[Di
     return compare(NAME, KEYS, recorded, current, hardware=_HARDWARE)
 
 
-def _variables(environ: Mapping[str, str], added: Sequence[str]) -> dict[str, str]:
+def _variables(scene: Scene) -> dict[str, str]:
     """The allowed variables that are set, with secrets and the home folder's name hidden."""
+    environ = scene.environ
     home = environ.get("HOME", "").rstrip("/")
     chosen: dict[str, str] = {}
-    for name in sorted({*VARIABLES, *added}):
+    for name in sorted({*VARIABLES, *scene.variables}):
         value = environ.get(name)
         if value is None:
             continue
+        if name == "PYTHONPATH":
+            value = ":".join(_in_worktree(part, scene) for part in value.split(":"))
         if is_secret_name(name):
             value = MASK
         elif home and os.path.isabs(home):
@@ -58,6 +62,16 @@ def _variables(environ: Mapping[str, str], added: Sequence[str]) -> dict[str, st
             )
         chosen[name] = mask_text(value)
     return chosen
+
+
+def _in_worktree(path: str, scene: Scene) -> str:
+    """A folder of the worktree relative to its top (`./src`), for clones lie elsewhere; others as they are."""
+    whole = os.path.normpath(os.path.join(scene.directory, path))
+    for top in filter(None, (scene.top, *scene.also)):
+        if path and lies_in(whole, [top]):
+            inner = os.path.relpath(whole, top)
+            return inner if inner == "." else f"./{inner}"
+    return path
 
 
 def _release() -> str:

@@ -23,7 +23,7 @@ from git_replicate.capture.result_folders import make_folders
 from git_replicate.capture.values import placeholder_text
 from git_replicate.core.causes import data_hash
 from git_replicate.core.errors import UserError
-from git_replicate.core.paths import lies_in, unquote_path
+from git_replicate.core.paths import unquote_path
 from git_replicate.core.record import Code, Record, Seeds
 from git_replicate.core.settings import Settings
 from git_replicate.core.sizes import count
@@ -270,15 +270,10 @@ def _variables(setup: Setup, original: Side, held: Worktree) -> dict[str, str]:
 
 
 def _own_search_path(original: Side, held: Worktree) -> str:
-    """What of the original's PYTHONPATH lies in the worktree, whose code is the snapshot's; "" without any."""
+    """What of the original's PYTHONPATH lay in the worktree, as it lies in the checkout; "" without any."""
     recorded = str(original.environment.get("variables", {}).get("PYTHONPATH", ""))
-    top = held.origin.top or held.top
-    directory = os.path.join(top, original.record.directory)
-    return os.pathsep.join(
-        entry
-        for entry in map(os.path.expanduser, filter(None, recorded.split(os.pathsep)))
-        if lies_in(os.path.normpath(os.path.join(directory, entry)), [top])
-    )
+    inside = [entry for entry in recorded.split(os.pathsep) if entry.split("/")[0] == "."]
+    return os.pathsep.join(os.path.normpath(os.path.join(held.top, entry)) for entry in inside)
 
 
 def _in_environment(original: Side, site: Site, request: Request, setup: Setup, inner: Place) -> Site:
