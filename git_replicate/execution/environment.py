@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -11,6 +12,8 @@ from typing import NoReturn
 from git_replicate.core.errors import UserError
 from git_replicate.git.command import LOCAL_VARIABLES
 
+_SHELL = frozenset("|&;<>\n")
+"""What joins commands, or turns what they read and write elsewhere."""
 _FROM_GIT = (*LOCAL_VARIABLES, "GIT_EXEC_PATH", "GIT_PAGER_IN_USE")
 
 
@@ -84,7 +87,11 @@ def _quoted(command: str, env: Mapping[str, str], directory: str) -> str:
     found = (
         os.path.exists(os.path.join(directory, first)) if "/" in first else shutil.which(first, path=env.get("PATH"))
     )
-    return f"without quotes around it: -- {command}" if found else ""
+    if not found:
+        return ""
+    if _SHELL.intersection(command):  # which the person's own shell would take for itself
+        return f"to a shell: -- sh -c {shlex.quote(command)}"
+    return f"without quotes around it: -- {command}"
 
 
 def execute(program: str, command: Sequence[str], env: Mapping[str, str]) -> NoReturn:

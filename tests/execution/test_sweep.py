@@ -352,6 +352,7 @@ def test_a_dry_run_shows_the_runs_and_does_none(program: GitRepo) -> None:
         (["-p", "x=1", "--", "no-such-program", "{x}"], "no-such-program: command not found"),
         (["-p", "x=1"], "no command to run"),
         (["-p", "x=1", "--", "sh -c {x}"], "hint: without quotes around it: -- sh -c {x}"),
+        (["-p", "x=1", "--", "echo {x} | cat"], "hint: to a shell: -- sh -c 'echo {x} | cat'"),
         (["-p", "x=", "--", "true", "{x}"], "-p x=: no value"),
         (["-p", "x=0.1..", "--", "true", "{x}"], "-p x=0.1..: a range needs two numbers"),
         (["-p", "x=1..8,20", "--", "true", "{x}"], "-p x=1..8,20: a range needs two numbers"),
