@@ -219,3 +219,13 @@ def test_a_failed_run_and_an_unfinished_one_have_shapes_of_their_own() -> None:
     rows, *_ = filled([text.replace(run_id(0).encode(), run_id(i).encode()) for i, text in enumerate(texts)])
     assert RunId(rows[0]["id"]) == run_id(0)
     assert same(texts)
+
+
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+def test_a_heading_in_a_text_of_several_lines_is_text(quotes: str) -> None:
+    texts = []
+    for number in range(4):
+        text = dumps(ended(number, message="M")).decode()
+        texts.append(text.replace('"M"', f"{quotes}a\n[outputs]\n{number}\n[x]{quotes}").encode())
+    rows, *_ = filled(texts)
+    assert [row["message"] for row in rows] == [f"a\n[outputs]\n{number}\n[x]" for number in range(4)]
