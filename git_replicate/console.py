@@ -77,10 +77,6 @@ class Console:
         else:
             _answer(lambda: _write(sys.stdout, text))
 
-    def answer_bytes(self, data: bytes) -> None:
-        """Write bytes to standard output as they are."""
-        _answer(lambda: _write_bytes(sys.stdout, data))
-
     def _page(self, text: str) -> None:
         import subprocess
 
@@ -204,12 +200,6 @@ def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text if text.isascii() else text.encode(encoding, "replace").decode(encoding, "replace"))
     stream.flush()
-
-
-def _write_bytes(stream: TextIO, data: bytes) -> None:
-    stream.flush()
-    stream.buffer.write(data)
-    stream.buffer.flush()
 
 
 def _abandon(stream: TextIO) -> None:

@@ -15,7 +15,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -336,8 +336,3 @@ def loads(text: bytes) -> Record:
         return from_document(tomli.loads(text.decode()))
     except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"read the record: {error}") from error
-
-
-def utc(moment: datetime) -> datetime:
-    """The moment in UTC, to the microsecond, as records keep it."""
-    return moment.astimezone(UTC)

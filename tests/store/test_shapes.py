@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from types import SimpleNamespace
@@ -42,7 +43,14 @@ class Texts:
 
 
 def filled(texts: Sequence[bytes], *, shapes: bool = True) -> tuple[list[dict[str, Any]], Table, Table]:
-    """What an index of these records answers, what it holds of extremes, and what is known of its columns."""
+    """What an index of these records answers, what it holds of extremes, and what is known of its columns.
+
+    Each record gets the id of its place first: one that is not its ref's would count as unreadable.
+    """
+    texts = [
+        re.sub(rb'^id = "[0-9a-z-]+"$', f'id = "{run_id(number)}"'.encode(), text, count=1, flags=re.MULTILINE)
+        for number, text in enumerate(texts)
+    ]
     db = connect("")
     refs = [(run_ref(ExperimentName("digits"), run_id(number)), Oid(f"{number:040x}")) for number in range(len(texts))]
     filler = index_fill._Filler(db, Texts(texts))  # type: ignore[arg-type]

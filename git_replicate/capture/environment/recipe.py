@@ -63,7 +63,6 @@ class Recipe:
     editable: tuple[str, ...] = ()
     """Folders of the worktree that are installed in place, relative to its top."""
     indexes: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     """Files that the build needs, by their path relative to the top."""
     source: str = ""

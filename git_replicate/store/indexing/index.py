@@ -129,12 +129,6 @@ class Index:
         """How many runs have a record that this version cannot read."""
         return int(self._db.execute("SELECT count(*) FROM runs WHERE unreadable IS NOT NULL").fetchone()[0])
 
-    def why_unreadable(self) -> list[tuple[str, str]]:
-        """Those runs by `experiment/id`, and why."""
-        return self._db.execute(
-            "SELECT experiment || '/' || id, unreadable FROM runs WHERE unreadable IS NOT NULL ORDER BY id"
-        ).fetchall()
-
     def resolve(self, name: str) -> Column:
         """A name as a user writes it; `UserError` with the nearest one if no run has it."""
         prefix, _, rest = name.partition(".")
