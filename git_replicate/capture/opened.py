@@ -38,6 +38,8 @@ class Opened:
     """Folders that stand for what was read in them."""
     written: dict[str, float] = field(default_factory=dict)
     """When a file was first opened to be written."""
+    made: set[str] = field(default_factory=set)
+    """Folders that were made, or would have been: the outermost ones."""
     cut: bool = False
     """Whether files were left out for which no folder could stand."""
     wide: tuple[str, ...] = ()
@@ -61,6 +63,8 @@ class Opened:
                     self.written[path] = min(when, self.written.get(path, when))
         elif kind == "folder":
             self.folders.add(os.path.normpath(str(note["path"])))
+        elif kind == "made":
+            self.made.add(os.path.normpath(str(note["path"])))
         else:
             return False
         return True

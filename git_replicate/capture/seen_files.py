@@ -45,6 +45,8 @@ class SeenFiles:
     folders: set[str] = field(default_factory=set)
     """Folders that stand for what was read in them."""
     written: dict[str, float] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    """Folders that the run made, or would have made if they had not been there."""
     code: dict[str, list[LoadedCode]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
     """Top-level modules, not of the standard library, and the file or folder of each ("" where there is none)."""
@@ -56,7 +58,7 @@ class SeenFiles:
 def read_seen_files(report: ProbeReport) -> SeenFiles:
     """What all of the report's processes did with files."""
     opened = report.opened
-    seen = SeenFiles(opened.reads, opened.folders, opened.written)
+    seen = SeenFiles(opened.reads, opened.folders, opened.written, opened.made)
     programs: set[str] = set()
     for process in report.processes:
         seen.prefixes |= {str(process.facts.get(name, "")) for name in ("prefix", "base_prefix")} - {""}

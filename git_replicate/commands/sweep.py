@@ -155,7 +155,7 @@ def _new_job(options: argparse.Namespace, context: Context, stack: contextlib.Ex
     from git_replicate.commands._engines import place_of
     from git_replicate.commands._sweeping import check_command, new_sweep
     from git_replicate.execution.replication.delivery import check_params, check_program, with_seed
-    from git_replicate.execution.replication.missed import inputs_of_program
+    from git_replicate.execution.replication.missed import needs_of_program
     from git_replicate.execution.replication.rerun import frozen_code
     from git_replicate.execution.sweeping.sweep import Job, earlier_run
     from git_replicate.store.held import held
@@ -171,15 +171,16 @@ def _new_job(options: argparse.Namespace, context: Context, stack: contextlib.Ex
     sweep = with_seed(sweep, context.repository, code, earlier_run(context.index, given), layout.prefix)
     if sweep.command != given and not options.quiet:
         console.say(f"seeds are handed over in the command: {' '.join(sweep.command)}")
-    linked = inputs_of_program(context.index, given)
-    return Job(sweep, code, layout.top or "", layout.prefix.rstrip("/"), options.experiment, linked)
+    needs = needs_of_program(context.index, given)
+    prefix = layout.prefix.rstrip("/")
+    return Job(sweep, needs.code(code), layout.top or "", prefix, options.experiment, needs.linked)
 
 
 def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]:
     """The job of a sweep that exists, and its runs."""
     from git_replicate.core.secrets import MASK
     from git_replicate.core.sweep import read_sweep
-    from git_replicate.execution.replication.missed import inputs_of_program
+    from git_replicate.execution.replication.missed import needs_of_program
     from git_replicate.execution.sweeping.sweep import Job, find_sweep
 
     given = [name for name in _OF_THE_SWEEP if getattr(options, name)]
@@ -201,8 +202,9 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
     if not last.code.snapshot or not context.repository.exists(Oid(last.code.snapshot)):
         raise UserError(f"the code of sweep {sweep.id} is not in this clone", "git fetch --unshallow, or fetch the run")
     top = context.repository.layout.top or ""
-    linked = inputs_of_program(context.index, sweep.command)
-    return Job(sweep, last.code.again(), top, last.directory, last.experiment, linked, resumed=True), known
+    needs = needs_of_program(context.index, sweep.command)
+    code = needs.code(last.code.again())
+    return Job(sweep, code, top, last.directory, last.experiment, needs.linked, resumed=True), known
 
 
 def _missing(

@@ -131,7 +131,7 @@ class Code:
     )
     missing: str = _doc("why the snapshot is missing or incomplete, if it is", default="")
     folders: tuple[str, ...] = _doc(
-        "folders of declared results that were there when the run started and that the snapshot does not hold",
+        "folders that results were written to and the run did not make, and that the snapshot does not hold",
         default=(),
     )
     executed: tuple[str, ...] = _doc("files of the worktree that were run or imported", default=())

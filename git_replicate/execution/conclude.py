@@ -30,6 +30,7 @@ from git_replicate.execution.hidden import mask_metrics, secrets_with
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.observed import (
     files_read,
+    folders_used,
     observe_code,
     observe_data,
     other_environment,
@@ -100,6 +101,7 @@ def conclude_run(
     code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
     read = files_read(repo, record, plan, seen)
     record = read.in_record(code_seen.record)
+    record = replace(record, code=folders_used(repo, record, plan, seen))
     doubts = [without_report(record, plan, report), other_environment(record, plan, report)]
     notices += [*filter(None, doubts), *code_seen.notices, *read.notices]
     if cut:

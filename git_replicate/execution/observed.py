@@ -32,12 +32,13 @@ from git_replicate.capture.inside import Inside
 from git_replicate.capture.opened import MOST_IN_FOLDER, Read
 from git_replicate.capture.probe_report import ProbeReport
 from git_replicate.capture.program import is_python, layers, may_start_anything
+from git_replicate.capture.result_folders import folders_of_results
 from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_files
 from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.core.errors import GitError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
-from git_replicate.core.record import Record
+from git_replicate.core.record import Code, Record
 from git_replicate.core.sizes import count
 from git_replicate.execution.plan import Plan, started_at
 from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
@@ -257,6 +258,25 @@ def files_read(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) ->
     more = len(listed) - MOST_LISTED
     notices = (f"code.read: more was read than is listed, by {count(more, 'file')}",) if more > 0 else ()
     return FilesRead(tuple(listed[:MOST_LISTED]), tuple(others), notices)
+
+
+def folders_used(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> Code:
+    """The record's code with the folders that the run wrote into, did not make, and the snapshot does not hold.
+
+    Of a run in a checkout, also those that are in the user's worktree alone: writing into them failed.
+    """
+    if "/" in seen.made:  # too many were made for all of them to be known
+        return record.code
+    snapshot, places = SnapshotFiles(repo, record.code.tree), _Places(plan)
+    found = set(record.code.folders)
+    for folder in {os.path.dirname(path) for path in (*seen.written, *seen.made)}:
+        inner = places.in_checkout(f"{folder}/")
+        for path in folders_of_results([inner] if inner else [], plan.origin or plan.top):
+            if os.path.join(plan.top, path) in seen.made:
+                break
+            if not snapshot.has(path):
+                found.add(quote_path(os.fsencode(path)))
+    return replace(record.code, folders=tuple(sorted(found)[:MOST_LISTED]))
 
 
 def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, read: FilesRead) -> bytes:

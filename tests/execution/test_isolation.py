@@ -84,6 +84,37 @@ def test_folders_of_results_that_git_does_not_hold_are_there_in_a_checkout_if_th
     assert "2 finished" in swept.stderr, swept.stderr
 
 
+def test_folders_that_a_run_wrote_into_and_did_not_make_are_there_in_a_checkout(repo: GitRepo) -> None:
+    repo.write(".gitignore", "logs/\nmade/\n")
+    repo.write(
+        "train.py",
+        "import os, sys\nprint('loss:', 1)\nopen('logs/runs/' + sys.argv[1], 'w').close()\n"
+        "os.mkdir('made')\nos.mkdir('made/in')\nopen('made/in/x', 'w').close()\n",
+    )
+    (repo.top / "logs/runs").mkdir(parents=True)
+    swept = replicate("sweep", "-p", "n=a,b", "--", sys.executable, "train.py", "{n}", cwd=repo.top)
+    assert "2 failed" in swept.stderr, swept.stderr
+    assert "logs, logs/runs: to be written into, and not in the checkout" in swept.stderr
+    again = replicate("sweep", "--resume", swept.stdout.strip(), cwd=repo.top)
+    assert "2 finished" in again.stderr, again.stderr
+    assert replicate("start", "--", sys.executable, "train.py", "c", cwd=repo.top).returncode == 0
+    shown = json.loads(replicate("show", "--format", "json", cwd=repo.top).stdout)
+    assert shown["code"]["folders"] == ["logs", "logs/runs"]
+    for words in (["rerun", "latest"], ["start", "--at", "HEAD", "--", sys.executable, "train.py", "d"]):
+        done = replicate(*words, cwd=repo.top)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_rerun_that_fails_says_what_it_lacks(repo: GitRepo) -> None:
+    repo.write(".gitignore", "logs/\n")
+    repo.write("logs/names.txt", "a\n")
+    repo.write("train.sh", "cat logs/names.txt\n")
+    assert replicate("start", "--", "sh", "train.sh", cwd=repo.top).returncode == 0
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert done.returncode == 3
+    assert "logs is not in the snapshot, so not in the checkout; for runs that read it: replicate.toml" in done.stderr
+
+
 def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) -> None:
     add_submodule(repo, tmp_path / "inner")
     repo.write("train.py", "print('value:', open('sub/value.txt').read())\n")

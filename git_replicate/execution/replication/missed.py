@@ -1,7 +1,8 @@
 """What a run in a checkout needs that no commit has: found in earlier runs, or in what a failed one printed.
 
 Data that git ignores is not in a snapshot, and a path in the program's own text is on no command line. A run of the
-same program in the worktree was seen to read it; where there is none, the program's error names it.
+same program in the worktree was seen to read it; where there is none, the program's error names it. A folder that git
+ignores is neither: a run was seen to write into it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from shlex import quote
-from typing import Final
+from typing import Final, NamedTuple
 
 from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
-from git_replicate.core.record import Record, Status
+from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.verdict import Side
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place
@@ -39,17 +40,32 @@ _NO_MODULE: Final = re.compile(
 _WORD: Final = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\":,;()\[\]<>=]+)")
 
 
-def inputs_of_program(index: Index, command: Sequence[str]) -> tuple[str, ...]:
-    """What the newest finished run of the same program read of the worktree without declaring it; relative paths."""
-    side = _newest_side(index, command)
-    return tuple(undeclared_inputs(side)) if side else ()
+class Needs(NamedTuple):
+    """What an earlier run of a program used of the worktree that no snapshot holds; paths are relative to the top."""
+
+    linked: tuple[str, ...] = ()
+    """What it read without declaring it."""
+    folders: tuple[str, ...] = ()
+    """Folders that it wrote into and did not make, quoted."""
+
+    def code(self, code: Code) -> Code:
+        """Code with these folders as well, for a run in a checkout of it."""
+        return replace(code, folders=tuple(sorted({*code.folders, *self.folders})))
 
 
-def with_inputs(request: Request, place: Place) -> Request:
-    """The request with links to what an earlier run of its program read of the worktree."""
+def needs_of_program(index: Index, command: Sequence[str]) -> Needs:
+    """What the newest finished run of the same program used; or if none has finished, the newest that failed."""
+    for status in (Status.FINISHED, Status.FAILED):
+        if side := _newest_side(index, command, status):
+            return Needs(tuple(undeclared_inputs(side)), side.record.code.folders)
+    return Needs()
+
+
+def find_needs(place: Place, command: Sequence[str]) -> Needs:
+    """The same, from an index that is made fresh first."""
     with contextlib.closing(Index.open(place.repository)) as index:
         index.refresh()
-        return replace(request, linked=inputs_of_program(index, request.command))
+        return needs_of_program(index, command)
 
 
 def say_what_a_job_needs(request: Request, place: Place) -> None:
@@ -71,9 +87,9 @@ def _listed(paths: Sequence[str]) -> str:
     return ", ".join(paths[:_NAMED]) + more
 
 
-def _newest_side(index: Index, command: Sequence[str]) -> Side | None:
-    """The newest finished run of the same program among the last few."""
-    rows = index.select("status = 'finished'", limit=_SEARCHED, columns=("oid",))
+def _newest_side(index: Index, command: Sequence[str], status: Status = Status.FINISHED) -> Side | None:
+    """The newest run of the same program, with that status, among the last few."""
+    rows = index.select(f"status = '{status}'", limit=_SEARCHED, columns=("oid",))
     for row, document in zip(rows, index.documents(rows), strict=True):
         if same_program(records.from_document(document).command, command):
             return read_side(index.repository, Oid(str(row["oid"])))
@@ -81,8 +97,11 @@ def _newest_side(index: Index, command: Sequence[str]) -> Side | None:
 
 
 def hint_at_missing(record: Record, site: Site, place: Place) -> None:
-    """Warn, of a run that failed in a checkout, of what its output names that is in the worktree alone."""
+    """Warn, of a run that failed in a checkout, of what it wanted that is in the worktree alone."""
     if record.status is not Status.FAILED:
+        return
+    if folders := sorted({*record.code.folders} - {*site.code.folders}):
+        place.warn(f"{_listed(folders)}: to be written into, and not in the checkout; later runs will find it there")
         return
     text = read_log(place.repository, run_ref(record.experiment, record.id))[-_TAIL:]
     path = missing_module(text, site) or missing_path(text, site)

@@ -15,7 +15,7 @@ from typing import Any
 
 from git_replicate.capture.values import flatten, nest, placeholder_text
 from git_replicate.core.errors import GitError, UserError
-from git_replicate.core.record import Code, Record, Seeds
+from git_replicate.core.record import Code, Record, Seeds, Status
 from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import Side, Verdict
@@ -24,7 +24,7 @@ from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, record_code
 from git_replicate.execution.replication.changing import set_params
 from git_replicate.execution.replication.delivery import not_as_set
-from git_replicate.execution.replication.missed import hint_at_missing, with_inputs
+from git_replicate.execution.replication.missed import find_needs, hint_at_missing
 from git_replicate.execution.replication.replay import EnvironmentChoice, Setup, furnish, inside, replay
 from git_replicate.execution.replication.sides import judge_rerun, read_side
 from git_replicate.execution.run import Ran, run_at
@@ -60,10 +60,11 @@ class Rerun:
 
 def start_isolated(request: Request, place: Place, at: str = "") -> Ran:
     """Record the code as it is now (or take a commit), and run the command in a checkout of it."""
-    request, prefix = with_inputs(request, place), place.repository.layout.prefix
+    needs, prefix = find_needs(place, request.command), place.repository.layout.prefix
+    request = replace(request, linked=needs.linked)
     with (
         held(place.repository, lambda: frozen_code(place, at)) as code,
-        in_checkout(place, request, code, prefix) as there,
+        in_checkout(place, request, needs.code(code), prefix) as there,
     ):
         ran = run_at(there.site, request, there.place, there.held, there.links)
         hint_at_missing(ran.record, there.site, place)
@@ -169,6 +170,9 @@ def _once(original: Side, place: Place, held: Worktree, code: Code, changes: Cha
         command, seeds, delivered, changes.environment, different_data=changes.different_data, online=changes.online
     )
     ran = replay(original, place, held, code, setup)
+    if record.status is Status.FINISHED:
+        directory = os.path.normpath(os.path.join(held.top, record.directory))
+        hint_at_missing(ran.record, Site(held.origin.top or "", held.top, directory, os.environ, code), place)
     unused = not_as_set(ran.record, changes.params)
     for name, value in unused.items():
         seen = flatten(ran.record.params).get(name)

@@ -26,7 +26,7 @@ from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.jobs import RUN_VARIABLE
 from git_replicate.execution.plan import Request
 from git_replicate.execution.prepare import Place, capture_all, new_record
-from git_replicate.execution.replication.missed import say_what_a_job_needs, with_inputs
+from git_replicate.execution.replication.missed import find_needs, say_what_a_job_needs
 from git_replicate.execution.replication.rerun import Furnished, frozen_code, in_checkout
 from git_replicate.execution.schedulers import find_scheduler
 from git_replicate.execution.schedulers.kinds import Kind, Script, directives_of, script_text
@@ -59,11 +59,12 @@ def submit(request: Request, place: Place, at: str = "", options: Sequence[str] 
     kind = find_scheduler(place.settings.submit.scheduler, os.environ)
     run = new_run_id(datetime.now(UTC), os.urandom(4))
     prefix = place.repository.layout.prefix
-    request = with_inputs(request, place)
+    needs = find_needs(place, request.command)
+    request = replace(request, linked=needs.linked)
     say_what_a_job_needs(request, place)
     with (
         held(place.repository, lambda: frozen_code(place, at)) as code,
-        in_checkout(place, request, code, prefix, run) as there,
+        in_checkout(place, request, needs.code(code), prefix, run) as there,
     ):
         directives = _directives(kind, there, request, options)
         queued = enqueue(request, there, run)

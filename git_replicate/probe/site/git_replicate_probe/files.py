@@ -1,5 +1,7 @@
 """Files that a process opens, as Python's audit events tell: data read and written, code loaded, programs started.
 
+Folders that it makes, or tries to, are noted as well: those that it writes into and does not make were there before.
+
 Only what is seen for the first time is noted, so that a loop over the same files costs a set look-up. Memory and
 notes are bounded: beyond a thousand files of one folder the folder stands for them, and where there are too many
 folders one above them - the same folders that would stand for them in the record. What a library opens in C is not
@@ -26,6 +28,8 @@ MOST_LEFT = 10_000
 """Names for which no folder can stand, beyond which no more are noted."""
 MOST_WRITTEN = 20_000
 MOST_DEEP = 64
+MOST_MADE = 1_000
+"""Folders made, but for those in others, that are noted."""
 FIRST_NAMES = 200
 """So many files are noted each as it comes; those behind them by the batch, for a kill to lose one at most."""
 _BATCH = 100
@@ -43,6 +47,7 @@ _LOADERS = (
 """Whose opening of a file of code is the loading of it; anybody else's is reading."""
 _STARTS = {"subprocess.Popen": 0, "os.posix_spawn": 0, "os.exec": 0, "os.system": 0}
 """Events of starting a program, and which argument names it."""
+_OTHERS = ("cpython.run_file", "sqlite3.connect", "os.mkdir")
 
 
 class Files:
@@ -67,6 +72,7 @@ class Files:
         self._written: set[str] = set()
         self.code: set[str] = set()  # absolute paths of source files
         self._programs: set[str] = set()
+        self._made: set[str] = set()
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         """The audit hook. It runs within the program's own calls, so nothing may leave it but an interruption."""
@@ -81,7 +87,7 @@ class Files:
         elif event == "os.chdir":
             self._directory = None
             self._forget_relative()
-        elif event in _STARTS or event in ("cpython.run_file", "sqlite3.connect"):
+        elif event in _STARTS or event in _OTHERS:
             try:
                 self._other(event, arguments)
             except Exception as error:
@@ -245,8 +251,20 @@ class Files:
             if isinstance(arguments[0], (str, bytes)):
                 path = os.fsdecode(arguments[0])
                 self._read(path, self._absolute(path))
+        elif event == "os.mkdir":
+            self._make(arguments[0])
         else:
             self._program(event, arguments)
+
+    def _make(self, path: Any) -> None:
+        """Note a folder that the program is about to make, or finds there: it would have made it."""
+        whole = os.path.normpath(self._absolute(os.fsdecode(path)))
+        if len(self._made) > MOST_MADE or whole in self._made or os.path.dirname(whole) in self._made:
+            return
+        self._made.add(whole)
+        if len(self._made) > MOST_MADE:
+            whole = "/"  # from here on nothing is known of any
+        self._probe.note("made", path=whole, time=time.time())
 
     def _program(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note the name of a program that is started, without its arguments."""
