@@ -6,6 +6,7 @@ the command runs all the same.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 
 from git_replicate.capture import machine
 from git_replicate.capture.environment import capture_environment
+from git_replicate.capture.own_output import files_of_output
 from git_replicate.capture.params import Params, capture_params, placeholders
 from git_replicate.capture.program import program_name
 from git_replicate.capture.result_folders import folders_of_results
@@ -64,6 +66,7 @@ from git_replicate.store.code import SnapshotGoneError
 from git_replicate.store.offers import describe, unsaid
 from git_replicate.store.snapshot import Snapshot, take_snapshot
 from git_replicate.store.store import Parts, begin, finish
+from git_replicate.store.written import hold_outputs
 
 _SNAPSHOTS = 5
 """How often the code is recorded again while its objects vanish."""
@@ -297,7 +300,10 @@ def _snapshot(
     """
     settings = place.settings.snapshot
     try:
-        snapshot = take_snapshot(place.repository, settings, scratch=spool.folder, meanwhile=meanwhile)
+        outputs = files_of_output(_worktree(place))
+        if outputs:
+            atexit.register(hold_outputs(place.repository.layout, outputs))
+        snapshot = take_snapshot(place.repository, settings, scratch=spool.folder, meanwhile=meanwhile, outputs=outputs)
     except (GitError, StorageError, OSError) as error:
         if strict:
             raise

@@ -51,12 +51,17 @@ class Stamp:
         return cls(status.st_size, status.st_mtime_ns // 1000)
 
 
+ANY: Final = Stamp(0, -1)
+"""Of a file that is being written: whatever is in it is the run's."""
+
+
 @frozen
 class Judgement:
-    """Every untracked file is in `chosen` or below an entry of `left_out`."""
+    """Every untracked file is in `chosen` or below an entry of `left_out`; empty: those chosen without content."""
 
     chosen: tuple[bytes, ...]
     left_out: tuple[LeftOut, ...]
+    empty: tuple[bytes, ...] = ()
 
     def covers(self) -> Covers:
         return Covers(unquote_path(entry.path) for entry in self.left_out)
@@ -119,7 +124,8 @@ def judge(
         if reason := _head_reason(os.path.join(top, path)):
             entries[path] = LeftOut(quote_path(path), reason, size)
             del sizes[path]
-    return Judgement((*sizes, *links), tuple(entries[path] for path in sorted(entries)))
+    empty = tuple(path for path, size in sizes.items() if not size)
+    return Judgement((*sizes, *links), tuple(entries[path] for path in sorted(entries)), empty)
 
 
 def ancestors(path: bytes) -> Iterable[bytes]:
@@ -188,7 +194,7 @@ def _file_reason(
         return "secret"
     if path.endswith(_CACHE_FILES):
         return "cache"
-    if Stamp.of(status) in written.get(path, ()):
+    if (known := written.get(path)) and (Stamp.of(status) in known or ANY in known):
         return "written-by-run"
     if stat.S_ISREG(status.st_mode) and status.st_size > settings.large_bytes:
         return "large"

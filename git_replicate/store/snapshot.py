@@ -32,7 +32,7 @@ from git_replicate.git.opening import open_repository
 from git_replicate.git.repository import Commit, Layout, Oid, RefUpdate, Repository, Signature
 from git_replicate.git.scan import Changes, Stored, copy_index, list_again, list_changes, store
 from git_replicate.git.trees import without
-from git_replicate.store.left_out import Covers, Judgement, Stamp, hash_large, judge
+from git_replicate.store.left_out import ANY, Covers, Judgement, Stamp, hash_large, judge
 from git_replicate.store.offers import Offer, make_offers
 from git_replicate.store.written import read_written, remember, stamp_time
 
@@ -111,31 +111,40 @@ _VANISHED = lazy(r"unable to (?:write|create|read).*No such file|invalid object|
 
 
 def take_snapshot(
-    repo: Repository, settings: SnapshotSettings, *, scratch: str, meanwhile: Callable[[], None] | None = None
+    repo: Repository,
+    settings: SnapshotSettings,
+    *,
+    scratch: str,
+    meanwhile: Callable[[], None] | None = None,
+    outputs: Collection[bytes] = (),
 ) -> Snapshot:
     """Store the working tree as a commit and say what is not in it.
 
     `scratch` is an existing folder of the caller's own; `scan_end` needs it as it is left. `meanwhile` is called while
-    git writes the tree, and again if that has to be done again. Raises `UserError` in a
-    bare repository, `StorageError` or `GitError` when git cannot read or write.
+    git writes the tree, and again if that has to be done again. `outputs`: files that are being written; those that
+    git does not hold are left out. Raises `UserError` in a bare repository, `StorageError` or `GitError` when git
+    cannot read or write.
     """
     for _ in range(_ATTEMPTS):
         try:
-            return _take(repo, settings, scratch, meanwhile)
+            return _take(repo, settings, scratch, meanwhile, outputs)
         except (GitError, StorageError) as error:
             # A `git gc --prune=now` also removes what git is just writing.
             if not _VANISHED.search(str(error)):
                 raise
             await_collection(repo.layout)
-    return _take(repo, settings, scratch, meanwhile)
+    return _take(repo, settings, scratch, meanwhile, outputs)
 
 
-def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile: Callable[[], None] | None) -> Snapshot:
+def _take(
+    repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile: Callable[[], None] | None,
+    outputs: Collection[bytes],
+) -> Snapshot:  # fmt: skip
     top = _top(repo.layout)
     git = _private_git(repo.layout, scratch)
     copy_index(_user_index(repo.layout), str(git.index))
     changes = list_changes(git, reserved=_RESERVED, plain=_plain_indexes(repo.layout))
-    known = read_written(repo.layout)
+    known = {**read_written(repo.layout), **{path: {ANY} for path in outputs}}
     judgement = judge(top, changes.untracked, settings, known)
     left_out = hash_large(top, judgement.left_out, _hash_cache(repo.layout))
     covered = judgement.covers()
@@ -147,6 +156,7 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile:
     base_commit = repo.read_commit(base) if base else None
     own = base_commit is not None and base_commit.tree == stored.tree
     commit = base if own and base else repo.write_commit(snapshot_commit(stored.tree, base, base_commit))
+    offered = [entry for entry in left_out if unquote_path(entry.path) not in outputs]
     refused = [LeftOut(quote_path(path), "refused") for path in stored.refused]
     _write_state(scratch, top, judgement, stored, nested.scratches, known)
     return Snapshot(
@@ -159,7 +169,7 @@ def _take(repo: Repository, settings: SnapshotSettings, scratch: str, meanwhile:
         filter_failed=tuple(quote_path(path) for path in stored.raw),
         submodules=nested.submodules,
         conflicted=tuple(map(quote_path, changes.conflicted)),
-        offers=(*make_offers(repo, stored.tree, left_out), *nested.offers),
+        offers=(*make_offers(repo, stored.tree, offered), *nested.offers),
         warnings=(*_warnings(changes, stored), *nested.warnings),
     )
 
@@ -320,6 +330,7 @@ def _write_state(
     files = [unquote_path(entry.path) for entry in judgement.left_out if not entry.path.rstrip('"').endswith("/")]
     state = {
         "added": [quote_path(path) for path in judgement.chosen],
+        "empty": [quote_path(path) for path in judgement.empty],
         # What runs have written before is theirs again once a run rewrites it, be it with the same content.
         "known": _stamps({path: stamp for path in judgement.chosen if path in known and (stamp := _stamp(top, path))}),
         "folders": [entry.path for entry in judgement.left_out if entry.path.rstrip('"').endswith("/")],
@@ -367,7 +378,9 @@ def scan_end(
     written += _written(top, known.keys() - set(changed), known)
     new = (path for path in untracked if not path.endswith(b"/") and path not in folders and path not in odd)
     written += _written(top, (path for path in new if not path.startswith(_RESERVED + b"/")), before)
-    names = [quote_path(path) for path in changed]
+    # A file that git does not hold, that was empty, and that something is written into, is a result (`| tee log`).
+    empty = frozenset(unquote_path(name) for name in state["empty"] if not name.rstrip('"').endswith(".py"))
+    names = [quote_path(path) for path in changed if not (path in empty and _stamp(top, path))]
     for name, folder in state["nested"].items():
         path = unquote_path(name)
         with _without_git_variables():

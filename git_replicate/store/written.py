@@ -2,22 +2,26 @@
 
 One small file a run under `<common git dir>/replicate/written/<worktree>/`, so that runs that end at the same time
 share nothing; when there are many, they are merged into one. Losing them costs nothing but bigger snapshots.
+
+A file that our own output goes to (`git replicate start ... > train.log`) is such a file from the start, whatever it
+holds, until we end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from git_replicate.core.paths import unquote_path
 from git_replicate.core.record import WrittenFile
 from git_replicate.git.repository import Layout
-from git_replicate.store.left_out import Stamp
+from git_replicate.store.left_out import ANY, Stamp
 
 _MERGE_ABOVE = 64  # files
 _KEEP = 50_000  # paths
+_LIVE = ".live-"  # and the process whose output it is
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,7 +43,8 @@ def read_written(layout: Layout) -> dict[bytes, set[Stamp]]:
     Every run's stamp counts: neither the order of their ids (runs overlap) nor that of the times of change (a run may
     unpack old files) tells which of them wrote last.
     """
-    return _united(_read_all(_folder(layout)))
+    folder = _folder(layout)
+    return _united([*_read_all(folder), *_read_live(folder)])
 
 
 def _united(found: Iterable[tuple[str, Mapping[bytes, Stamp]]]) -> dict[bytes, set[Stamp]]:
@@ -52,10 +57,22 @@ def _united(found: Iterable[tuple[str, Mapping[bytes, Stamp]]]) -> dict[bytes, s
 
 def _read_all(folder: str) -> list[tuple[str, dict[bytes, Stamp]]]:
     """Every file's content, by run id, which begins with the time of the run's start."""
+    return _read(folder, [name for name in _names(folder) if not name.startswith(".")])
+
+
+def _read_live(folder: str) -> list[tuple[str, dict[bytes, Stamp]]]:
+    """Those of the output of processes that have not ended yet."""
+    return _read(folder, [name for name in _names(folder) if name.startswith(_LIVE)])
+
+
+def _names(folder: str) -> list[str]:
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        return sorted(os.listdir(folder))
     except OSError:
         return []
+
+
+def _read(folder: str, names: Iterable[str]) -> list[tuple[str, dict[bytes, Stamp]]]:
     found = []
     for name in names:
         with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
@@ -90,6 +107,27 @@ def remember(layout: Layout, run: str, written: Iterable[WrittenFile]) -> None:
             _merge(layout, folder)
 
 
+def hold_outputs(layout: Layout, paths: Iterable[bytes]) -> Callable[[], None]:
+    """Have files that our output goes to left out of snapshots; the answer, called at our end, remembers them so."""
+    folder, taken = _folder(layout), [*paths]
+    pid, now = os.getpid(), datetime.now(UTC)
+    live = f"{_LIVE}{pid}"
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        _write(folder, live, dict.fromkeys(taken, ANY))
+
+    def release() -> None:
+        if os.getpid() != pid:
+            return  # a child that ends does not end us
+        stamps = {path: stamp for path in taken if (stamp := _present(layout, path))}
+        with contextlib.suppress(OSError):
+            if stamps:
+                _write(folder, f"{now:%Y%m%d-%H%M%S}-{pid:08x}", stamps)
+            os.unlink(os.path.join(folder, live))
+
+    return release
+
+
 def _write(folder: str, name: str, stamps: Mapping[bytes, Stamp]) -> None:
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     with open(temporary, "wb") as file:
@@ -104,9 +142,20 @@ def _merge(layout: Layout, folder: str) -> None:
         path: stamp for path, stamps in _united(found).items() if (stamp := _present(layout, path)) and stamp in stamps
     }
     _write(folder, found[-1][0], dict(list(current.items())[-_KEEP:]))
-    for name, _ in found[:-1]:
+    dead = [name for name in _names(folder) if name.startswith(_LIVE) and _has_ended(name.removeprefix(_LIVE))]
+    for name in (*(name for name, _ in found[:-1]), *dead):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, name))
+
+
+def _has_ended(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, OverflowError, OSError):
+        return False
+    return False
 
 
 def _present(layout: Layout, path: bytes) -> Stamp | None:

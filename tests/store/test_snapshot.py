@@ -14,6 +14,7 @@ from git_replicate.core.errors import UserError
 from git_replicate.core.settings import SnapshotSettings
 from git_replicate.git.opening import open_repository
 from git_replicate.store.snapshot import EndScan, Snapshot, remember_written, scan_end, take_snapshot
+from git_replicate.store.written import hold_outputs
 from tests.git.oracle import oracle_tree
 from tests.support import GitRepo
 
@@ -268,6 +269,32 @@ def test_a_product_that_got_into_a_snapshot_is_left_out_once_a_run_writes_it_aga
     assert (ended.changed, [item.path for item in ended.written]) == ((), ["result.json"])
     remember_written(opened, "20240102-030406-00000000", ended.written)
     assert reasons(take(scratch)) == {"result.json": "written-by-run"}
+
+
+def test_a_file_that_output_goes_to_is_left_out_while_and_after_it_is_written(repo: GitRepo, scratch: str) -> None:
+    opened = open_repository(".")
+    release = hold_outputs(opened.layout, [b"train.out"])
+    for text in ("", "epoch 1", "epoch 1\nepoch 2"):
+        repo.write("train.out", text)
+        assert reasons(take(scratch)) == {"train.out": "written-by-run"}
+    release()
+    assert reasons(take(scratch)) == {"train.out": "written-by-run"}
+    repo.write("train.out", "edited by a person")
+    assert reasons(take(scratch)) == {}
+    snapshot = take_snapshot(opened, SnapshotSettings(), scratch=scratch, outputs=[b"train.out", b"train.py"])
+    assert (reasons(snapshot), snapshot.offers) == ({"train.out": "written-by-run"}, ())
+
+
+def test_an_empty_file_that_is_written_into_is_a_result_unless_it_is_code(repo: GitRepo, scratch: str) -> None:
+    for name in ("results.csv", "gone.csv", "module.py"):
+        repo.write(name, "")
+    snapshot = take(scratch)
+    repo.write("results.csv", "1,2")
+    repo.write("module.py", "x = 1")
+    (repo.top / "gone.csv").unlink()
+    ended = end(snapshot, scratch)
+    assert ended.changed == ("gone.csv", "module.py")
+    assert [item.path for item in ended.written] == ["module.py", "results.csv"]
 
 
 def test_touched_and_left_out_files_are_no_change(repo: GitRepo, scratch: str) -> None:
