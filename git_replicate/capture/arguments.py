@@ -90,7 +90,7 @@ def _values(name: str, following: Sequence[str]) -> list[str]:
         taken.append(word)
     if len(taken) > 1 and not all(_is_number(word) for word in taken):
         many = _PLURAL.search(name) is not None and not _is_number(taken[0])
-        del taken[1 if not many else len(taken) :]
+        taken = taken if many else taken[:1]
     if taken and name in _BARE and isinstance(typed(taken[0]), str):
         return []
     return taken

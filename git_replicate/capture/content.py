@@ -52,7 +52,10 @@ def read_sha256(path: bytes, size: int) -> tuple[bytes, os.stat_result]:
 
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         digest = hashlib.file_digest(file, "sha256").digest()
-        return digest, os.fstat(file.fileno())
+        after = os.fstat(file.fileno())
+        if not stat.S_ISREG(after.st_mode):
+            raise OSError(0, "not a regular file or folder")
+        return digest, after
 
 
 def _read_on(descriptor: int) -> Iterator[memoryview]:

@@ -41,8 +41,8 @@ def capture_data(
 
     paths: files and folders relative to `top`, or absolute; named: data whose place differs between machines, so its
     path is not part of the text. `UserError` for a declared path, or a named one in `used`, that is missing or
-    unreadable; any other named data that this machine lacks is recorded as missing. absent: so is all that is.
-    tracked_ids: what is known without reading.
+    unreadable; any other named data that this machine lacks is recorded as missing.
+    absent: declared data and those in `used` as well, instead of the error. tracked_ids: what is known without reading.
     """
     named = named or {}
     if not paths and not named:

@@ -20,7 +20,7 @@ _ACCELERATED: Final = frozenset(
 )  # fmt: skip
 """Distributions of whose builds uv knows the place by their label."""
 
-_OWN = "git-replicate"
+_OWN: Final = "git-replicate"
 
 
 def capture(scene: Scene) -> Facts:
