@@ -36,7 +36,8 @@ class Suggestion:
 
     def __str__(self) -> str:
         listed = ", ".join(f"'{pattern}'" for pattern in self.patterns)
-        return f'no metrics are recorded; to read "{self.example}" from the output: [results] patterns = [{listed}]'
+        said = f'no metrics are recorded; to read "{self.example}" from the output'
+        return f"{said}: replicate.toml, [results] patterns = [{listed}]"
 
 
 def suggest_patterns(log: bytes) -> Suggestion | None:
@@ -58,10 +59,15 @@ def suggest_patterns(log: bytes) -> Suggestion | None:
     return Suggestion(examples[patterns[0]], patterns)
 
 
+def is_usual(name: str) -> bool:
+    """Whether a name has a word that metrics usually are called by: `val_loss`."""
+    return bool(_USUAL & {*re.split(r"[^a-z0-9]|_", name.lower())})
+
+
 def _pattern(line: str, found: re.Match[str]) -> str:
     """What finds this name and its number in other lines; empty if the name is not that of a metric."""
     words = found["name"].split(" ")
-    if not _USUAL & {*re.split(r"[^a-z0-9]|_", words[-1].lower())}:
+    if not is_usual(words[-1]):
         return ""
     before = line[: found.start()].rstrip()[-1:]
     if before in ("'", '"'):

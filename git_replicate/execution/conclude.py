@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from git_replicate.capture.cells import CELLS_FILE, read_cells
 from git_replicate.capture.curves import Curves
+from git_replicate.capture.echoed import without_settings
 from git_replicate.capture.metric_files import Metrics, find_metrics_files, merge_metrics, read_metrics_file
 from git_replicate.capture.noted_params import api_notices
 from git_replicate.capture.outputs import Collected, collect_outputs, is_unwritten
@@ -30,11 +31,11 @@ from git_replicate.execution.hidden import mask_metrics, secrets_with
 from git_replicate.execution.keeping import keeping, nearly_full, note_and_release, store_of, wanted
 from git_replicate.execution.observed import (
     files_read,
-    folders_used,
     observe_code,
     observe_data,
     other_environment,
     read_seen,
+    with_folders,
     without_report,
 )
 from git_replicate.execution.outcome import Outcome, read_outcome
@@ -88,10 +89,11 @@ def conclude_run(
     record = with_outcome(record, plan, outcome, status)
     known = secrets_with(spool, report)
     metrics, log, cut, notices = read_output(spool, plan, record, events, known=known)
-    record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     record, warnings = with_report(record, report)
     cells = read_cells(report)
     record, more = with_cells(record, cells)
+    metrics = without_settings(metrics, record.params, log, plan.patterns)
+    record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     warnings += [*more, *unread_requests(plan, record, warnings)]
     notices += api_notices(report)
     record = replace(record, trackers=trackers_of(report, plan.top) or record.trackers)
@@ -100,8 +102,7 @@ def conclude_run(
     seen, record = read_seen(report, record)
     code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
     read = files_read(repo, record, plan, seen)
-    record = read.in_record(code_seen.record)
-    record = replace(record, code=folders_used(repo, record, plan, seen))
+    record = with_folders(repo, read.in_record(code_seen.record), plan, seen)
     doubts = [without_report(record, plan, report), other_environment(record, plan, report)]
     notices += [*filter(None, doubts), *code_seen.notices, *read.notices]
     if cut:

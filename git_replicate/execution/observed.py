@@ -38,7 +38,7 @@ from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.core.errors import GitError
 from git_replicate.core.frozen import frozen
 from git_replicate.core.paths import quote_path
-from git_replicate.core.record import Code, Record
+from git_replicate.core.record import Record
 from git_replicate.core.sizes import count
 from git_replicate.execution.plan import Plan, started_at
 from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
@@ -260,13 +260,13 @@ def files_read(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) ->
     return FilesRead(tuple(listed[:MOST_LISTED]), tuple(others), notices)
 
 
-def folders_used(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> Code:
-    """The record's code with the folders that the run wrote into, did not make, and the snapshot does not hold.
+def with_folders(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) -> Record:
+    """The record with the folders that the run wrote into, did not make, and the snapshot does not hold.
 
     Of a run in a checkout, also those that are in the user's worktree alone: writing into them failed.
     """
     if "/" in seen.made:  # too many were made for all of them to be known
-        return record.code
+        return record
     snapshot, places = SnapshotFiles(repo, record.code.tree), _Places(plan)
     found = set(record.code.folders)
     for folder in {os.path.dirname(path) for path in (*seen.written, *seen.made)}:
@@ -276,7 +276,7 @@ def folders_used(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) 
                 break
             if not snapshot.has(path):
                 found.add(quote_path(os.fsencode(path)))
-    return replace(record.code, folders=tuple(sorted(found)[:MOST_LISTED]))
+    return replace(record, code=replace(record.code, folders=tuple(sorted(found)[:MOST_LISTED])))
 
 
 def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, read: FilesRead) -> bytes:

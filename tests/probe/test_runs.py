@@ -143,7 +143,7 @@ def test_what_was_seen_before_a_kill_is_recorded(repo: GitRepo) -> None:
 def test_how_to_read_metrics_that_were_only_printed_is_said_until_there_are_some(repo: GitRepo) -> None:
     repo.write("train.py", "print('| epoch 1 | loss  6.90 | ppl 996.67 |')\n")
     done = replicate("start", "--", sys.executable, "train.py", cwd=repo.top)
-    hint = r"""no metrics are recorded; to read "loss  6.90" from the output: [results] patterns = """
+    hint = r"""no metrics are recorded; to read "loss  6.90" from the output: replicate.toml, [results] patterns = """
     listed = r"['\|\s*loss\s+(?P<loss>[-+.\deE]+)', '\|\s*ppl\s+(?P<ppl>[-+.\deE]+)']"
     assert hint + listed in done.stderr
     assert "no metrics" not in replicate("start", "-q", "--", sys.executable, "train.py", cwd=repo.top).stderr
