@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +114,26 @@ def test_a_rerun_that_fails_says_what_it_lacks(repo: GitRepo) -> None:
     done = replicate("rerun", "latest", cwd=repo.top)
     assert done.returncode == 3
     assert "logs is not in the snapshot, so not in the checkout; for runs that read it: replicate.toml" in done.stderr
+
+
+def test_what_stages_read_is_there_in_a_checkout_though_git_ignores_it(repo: GitRepo) -> None:
+    repo.write(".gitignore", "data/\njoined.txt\n")
+    repo.write("data/raw.txt", "1\n")
+    repo.write("data/more/b.txt", "2\n")
+    repo.write("clean.sh", "cp data/raw.txt data/clean.txt\n")
+    repo.write("join.sh", "cat data/clean.txt data/more/b.txt > joined.txt\n")
+    repo.write(
+        "replicate.toml",
+        '[[stage]]\nname = "clean"\nscript = "clean.sh"\ninputs = ["data/raw.txt"]\noutputs = ["data/clean.txt"]\n'
+        '[[stage]]\nname = "join"\nscript = "join.sh"\ninputs = ["data"]\noutputs = ["joined.txt"]\n',
+    )
+    assert replicate("start", "--", "cat", "joined.txt", cwd=repo.top).stdout == "1\n2\n"
+    for name in ("data/clean.txt", "joined.txt"):
+        (repo.top / name).write_text("mine\n")
+    shutil.rmtree(repo.top / ".git/replicate/stages")
+    done = replicate("rerun", "latest", cwd=repo.top)
+    assert (done.returncode, done.stdout[-10:]) == (0, "identical\n"), done.stderr
+    assert (repo.top / "data/clean.txt").read_text() == (repo.top / "joined.txt").read_text() == "mine\n"
 
 
 def test_a_submodule_is_at_the_commit_that_ran(repo: GitRepo, tmp_path: Path) -> None:
