@@ -50,8 +50,15 @@ def first_difference(first: bytes, second: bytes, tops: Collection[str]) -> dict
     return found
 
 
+def only_times(first: bytes, second: bytes) -> dict[str, str]:
+    """What to say of logs that differ and have no first difference; empty where they are too long for that."""
+    return {"alone": "times, speeds or addresses"} if max(len(first), len(second)) <= _MOST_BYTES else {}
+
+
 def describe_difference(printed: Mapping[str, str]) -> str:
     """The same as a line for a person."""
+    if "alone" in printed:
+        return f"  what was printed differs in {printed['alone']} alone"
     sides = [repr(printed[side]) if side in printed else "nothing" for side in ("original", "rerun")]
     return f"  what was printed differs: {sides[0]} -> {sides[1]}"
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from git_replicate.core.frozen import frozen
-from git_replicate.core.printed import describe_difference, first_difference, same_printed
+from git_replicate.core.printed import describe_difference, first_difference, only_times, same_printed
 from git_replicate.core.record import Record, Status
 from git_replicate.core.settings import Tolerance
 from git_replicate.core.table import same
@@ -133,7 +133,11 @@ def compare_runs(original: Side, again: Side, tolerances: Tolerances, *, ignore:
     worst = max(found, key=_SEVERITY.index)
     if worst is not Outcome.DIFFERS and _ending(first) != "finished":
         reason = f"both {_ending(first).replace('was ', 'were ')}"
-    printed = {} if log or worst is Outcome.DIFFERS else first_difference(original.log, again.log, tops)
+    printed: dict[str, str] = {}
+    if log == Outcome.DIFFERS:
+        printed = first_difference(original.log, again.log, tops) or only_times(original.log, again.log)
+    elif not log and worst is not Outcome.DIFFERS:
+        printed = first_difference(original.log, again.log, tops)
     unkept = ("standard input",) if first.stdin.get("kind") == "pipe" else ()
     return Verdict(worst, reason, name, metrics, curves, outputs, log, printed=printed, unkept=unkept)
 
@@ -207,10 +211,10 @@ def describe_verdict(verdict: Mapping[str, Any]) -> list[str]:
     lines += [
         f"  output {path}: {outcome}" for path, outcome in verdict.get("outputs", {}).items() if outcome != "identical"
     ]
-    if verdict.get("log") == Outcome.DIFFERS:
-        lines.append("  what was printed: differs")
     if verdict.get("printed"):
         lines.append(describe_difference(verdict["printed"]))
+    elif verdict.get("log") == Outcome.DIFFERS:
+        lines.append("  what was printed: differs")
     causes = verdict.get("causes", [])
     if not causes and verdict["outcome"] == Outcome.DIFFERS and "reason" not in verdict:
         unkept = "".join(f"its {what} (not kept), " for what in verdict.get("unkept", ()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from git_replicate.core.printed import describe_difference, first_difference, same_printed
+from git_replicate.core.verdict import Side, Tolerances, compare_runs, describe_verdict
+from tests.store.making import ended
 
 
 def test_order_and_place_do_not_count() -> None:
@@ -50,3 +52,18 @@ def test_logs_that_are_very_long_are_not_compared_line_by_line() -> None:
 
 def test_a_line_is_cut_and_bytes_that_are_no_text_are_shown() -> None:
     assert first_difference(b"a\xff" * 200, b"", ())["original"] == "a\ufffd" * 50
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (b"took 1.2 s\nx\n", b"took 3 s\nx\n", "  what was printed differs in times, speeds or addresses alone"),
+        (b"n = 1\n", b"n = 2\n", "  what was printed differs: 'n = 1' -> 'n = 2'"),
+        (b"x" * 2_000_001, b"y", "  what was printed: differs"),
+    ],
+)
+def test_a_run_that_is_judged_by_what_it_printed_says_where_it_differs(first: bytes, second: bytes, said: str) -> None:
+    sides = [Side(ended(1, metrics={}, metrics_best={}), log=log) for log in (first, second)]
+    verdict = compare_runs(sides[0], sides[1], Tolerances())
+    assert verdict.outcome == "differs"
+    assert said in describe_verdict(verdict.as_document())
