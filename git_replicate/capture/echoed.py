@@ -1,7 +1,8 @@
 """Numbers in the output that are settings, not results: a program says what it was given, by line or as nested YAML.
 
-`lr: 0.1` reads like a metric. It is none where it says what a param is, or what a printed configuration - one with
-headings and with texts among its values - has, and nothing else: a curve of the same name stays.
+`lr: 0.1` reads like a metric. It is none where it says what a param is, what a file of settings that the run read has,
+or what a printed configuration - one with headings and with texts among its values - has, and nothing else: a curve of
+the same name stays.
 """
 
 from __future__ import annotations
@@ -20,21 +21,29 @@ _STDOUT: Final = "stdout"
 _MOST_BYTES: Final = 200_000
 """At the beginning of a log: where programs print their configuration."""
 _FIELD = lazy(r"(?P<indent> *)(?:- )?(?P<name>[^\W\d][\w.-]*) ?:(?: +(?P<value>\S.*?))? *\r?")
+_SETTING = lazy(r"""(?<![\w.-])["']?(?P<name>[^\W\d][\w.-]*)["']?[ \t]*[:=][ \t]*(?P<value>[-+.\w]+)(?=[\s,}#;]|$)""")
 _GROUP = lazy(r"\(\?P<(\w+)>")
 _HEADINGS: Final = 2
 _TEXTS: Final = 2
 
 
-def without_settings(metrics: Metrics, params: Mapping[str, Any], log: bytes, patterns: Sequence[str] = ()) -> Metrics:
-    """The metrics without those of the output that only repeat a param, or a number of a printed configuration.
+def without_settings(
+    metrics: Metrics,
+    params: Mapping[str, Any],
+    log: bytes,
+    files: Iterable[bytes] = (),
+    patterns: Sequence[str] = (),
+) -> Metrics:
+    """The metrics without those of the output that only repeat a param, or a number of a configuration that is printed.
 
-    What `patterns` name is asked for, and stays.
+    files: texts of settings (JSON, TOML, YAML, INI), whose numbers count like params. What `patterns` name is asked
+    for, and stays.
     """
     read = [name for name, source in metrics.source.items() if source == _STDOUT]
     if not read:
         return metrics
-    settings = [*flatten(params).items(), *(pair for pair in printed_settings(log) if not is_usual(pair[0]))]
-    known = _by_name(settings)
+    told = [*printed_settings(log), *(pair for text in files for pair in settings_in(text))]
+    known = _by_name([*flatten(params).items(), *(pair for pair in told if not is_usual(pair[0]))])
     asked = {name for pattern in patterns for name in _GROUP.findall(pattern)}
     echoed = {
         name
@@ -68,6 +77,13 @@ def printed_settings(log: bytes) -> Iterator[tuple[str, float | int]]:
             numbers.append((found["name"], value))
         else:
             texts += 1
+
+
+def settings_in(text: bytes) -> Iterator[tuple[str, float | int]]:
+    """The numbers of a file of settings, whatever its format, by their own names, without those of their tables."""
+    for found in _SETTING.finditer(text.decode(errors="replace")):
+        if (value := number(found["value"])) is not None:
+            yield found["name"], value
 
 
 def _key(name: str) -> str:

@@ -35,6 +35,7 @@ from git_replicate.execution.observed import (
     observe_data,
     other_environment,
     read_seen,
+    settings_read,
     with_folders,
     without_report,
 )
@@ -92,8 +93,6 @@ def conclude_run(
     record, warnings = with_report(record, report)
     cells = read_cells(report)
     record, more = with_cells(record, cells)
-    metrics = without_settings(metrics, record.params, log, plan.patterns)
-    record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     warnings += [*more, *unread_requests(plan, record, warnings)]
     notices += api_notices(report)
     record = replace(record, trackers=trackers_of(report, plan.top) or record.trackers)
@@ -103,6 +102,8 @@ def conclude_run(
     code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
     read = files_read(repo, record, plan, seen)
     record = with_folders(repo, read.in_record(code_seen.record), plan, seen)
+    metrics = without_settings(metrics, record.params, log, settings_read(repo, record), plan.patterns)
+    record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     doubts = [without_report(record, plan, report), other_environment(record, plan, report)]
     notices += [*filter(None, doubts), *code_seen.notices, *read.notices]
     if cut:

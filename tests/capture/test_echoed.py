@@ -56,7 +56,7 @@ def test_settings_that_are_printed_are_no_metrics(
 def test_what_patterns_ask_for_stays() -> None:
     output = b"rate is 0.1\nhidden: 3\n"
     patterns = (r"rate is (?P<lr>\S+)",)
-    found = without_settings(metrics_of(output, patterns), {"lr": 0.1, "hidden": 3}, output, patterns)
+    found = without_settings(metrics_of(output, patterns), {"lr": 0.1, "hidden": 3}, output, patterns=patterns)
     assert dict(found.values) == {"lr": 0.1}
 
 
@@ -69,3 +69,19 @@ def test_metrics_of_files_and_trackers_stay() -> None:
 def test_a_long_log_is_looked_at_in_its_beginning_alone() -> None:
     assert [*printed_settings(CONFIG)] == [("ndigit", 2), ("dropout", 0.1), ("loss_scale", 2.0)]
     assert [*printed_settings(b"x" * 300_000 + b"\n" + CONFIG)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"steps": 30, "model": {"dt":0.5}, "name": "3"}',
+        b"steps = 30\n[model]\ndt = 0.5 # half\n",
+        b"steps: 30\nmodel:\n  dt: 0.5\n",
+        b"[main]\nsteps=30\ndt:0.5\r\n",
+    ],
+)
+def test_numbers_of_files_of_settings_are_no_metrics(text: bytes) -> None:
+    text += b'\naccuracy: 0.9, "accuracy": 0.9\n'  # of a baseline, say
+    output = b"steps: 30\ndt: 0.5\nname: 3\nenergy: 0.5\naccuracy: 0.9\n"
+    found = without_settings(metrics_of(output), {}, output, files=[text])
+    assert dict(found.values) == {"accuracy": 0.9, "energy": 0.5, "name": 3}

@@ -164,13 +164,13 @@ def test_params_go_into_a_declared_file_of_the_checkout_and_never_into_the_workt
     repo.write(
         "train.py",
         "import json, tomllib\nconf = tomllib.load(open('conf/params.toml', 'rb'))\n"
-        "print('score:', conf['lr'] * conf['model']['depth'])\nprint('n:', json.load(open('more.json'))['n'])\n",
+        "print('score:', conf['lr'] * conf['model']['depth'])\nprint('got:', json.load(open('more.json'))['n'])\n",
     )
     repo.commit()
     done = sweep(repo, "-p", "lr=0.5", "-p", "model.depth=1,2", "-p", "n=7", "--", sys.executable, "train.py")
     assert done.returncode == 0, done.stderr
     runs = records(repo)
-    assert sorted((r["metrics"]["score"], r["metrics"]["n"]) for r in runs) == [(0.5, 7), (1.0, 7)]
+    assert sorted((r["metrics"]["score"], r["metrics"]["got"]) for r in runs) == [(0.5, 7), (1.0, 7)]
     assert runs[0]["params"] == {"lr": 0.5, "model": {"depth": 1}, "name": "x", "n": 7}
     assert runs[0]["params_source"]["model.depth"] == "requested"
     assert "changed_during_run" not in runs[0]["code"]
