@@ -1,17 +1,18 @@
-"""Numbers in the output that are settings, not results: a program says what it was given, by line or as nested YAML.
+"""Lines of the output that say what a program was given, not what it found: its params, or a configuration as YAML.
 
-`lr: 0.1` reads like a metric. It is none where it says what a param is, what a file of settings that the run read has,
-or what a printed configuration - one with headings and with texts among its values - has, and nothing else: a curve of
-the same name stays.
+`lr: 0.1` reads like a metric. Among lines of which most say what params are, or that have headings and texts among
+them, it is a setting, and such lines give no point. Only the lines are passed over, never a name: what the program
+prints of the same name elsewhere counts, and so do values that happen to be equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from git_replicate.capture.curves import number
+from git_replicate.capture.curves import Curves, number
 from git_replicate.capture.metric_files import Metrics
 from git_replicate.capture.unread_metrics import is_usual
 from git_replicate.capture.values import flatten
@@ -19,71 +20,82 @@ from git_replicate.core.patterns import lazy
 
 _STDOUT: Final = "stdout"
 _MOST_BYTES: Final = 200_000
-"""At the beginning of a log: where programs print their configuration."""
-_FIELD = lazy(r"(?P<indent> *)(?:- )?(?P<name>[^\W\d][\w.-]*) ?:(?: +(?P<value>\S.*?))? *\r?")
-_SETTING = lazy(r"""(?<![\w.-])["']?(?P<name>[^\W\d][\w.-]*)["']?[ \t]*[:=][ \t]*(?P<value>[-+.\w]+)(?=[\s,}#;]|$)""")
-_GROUP = lazy(r"\(\?P<(\w+)>")
-_HEADINGS: Final = 2
-_TEXTS: Final = 2
+"""At the beginning of a log: where programs print what they were given."""
+_FIELD = lazy(r"[ \t]*(?:- )?([^\W\d][\w.-]*) ?:(?:[ \t]+(\S.*?))?[ \t]*\r?")
+_FEWEST: Final = 2
+"""Of lines that say what params are; of headings, and of texts, in a configuration."""
 
 
-def without_settings(
-    metrics: Metrics,
-    params: Mapping[str, Any],
-    log: bytes,
-    files: Iterable[bytes] = (),
-    patterns: Sequence[str] = (),
-) -> Metrics:
-    """The metrics without those of the output that only repeat a param, or a number of a configuration that is printed.
-
-    files: texts of settings (JSON, TOML, YAML, INI), whose numbers count like params. What `patterns` name is asked
-    for, and stays.
-    """
-    read = [name for name, source in metrics.source.items() if source == _STDOUT]
-    if not read:
+def without_settings(metrics: Metrics, params: Mapping[str, Any], log: bytes) -> Metrics:
+    """The metrics without the points that lines of settings at the beginning of a log gave."""
+    curves = metrics.curves
+    settings = Counter(settings_in(log, params)) if _STDOUT in metrics.source.values() and not curves.thinned else {}
+    names = {name for name, _ in settings if metrics.source.get(name) == _STDOUT}
+    if not names:
         return metrics
-    told = [*printed_settings(log), *(pair for text in files for pair in settings_in(text))]
-    known = _by_name([*flatten(params).items(), *(pair for pair in told if not is_usual(pair[0]))])
-    asked = {name for pattern in patterns for name in _GROUP.findall(pattern)}
-    echoed = {
-        name
-        for name in read
-        if name not in asked and any(_is_always(metrics, name, value) for value in known.get(_key(name), ()))
-    }
-    if not echoed:
-        return metrics
-    return replace(
-        metrics,
-        values={name: value for name, value in metrics.values.items() if name not in echoed},
-        best={name: value for name, value in metrics.best.items() if name not in echoed},
-        source={name: value for name, value in metrics.source.items() if name not in echoed},
-        curves=metrics.curves.without(echoed),
+    rest = Curves()
+    for point in curves:
+        setting = (point.metric, point.value)
+        if point.metric in names and settings.get(setting):
+            settings[setting] -= 1
+        else:
+            rest.add(point.metric, point.value, point.step, point.time)
+    last = rest.last()
+    gone = names - last.keys()
+    values = {name: last.get(name) if name in names else value for name, value in metrics.values.items()}
+    best = {**{name: extremes for name, extremes in metrics.best.items() if name not in names}, **rest.best()}
+    return Metrics(
+        values={name: value for name, value in values.items() if value is not None},
+        best=dict(sorted(best.items())),
+        source={name: source for name, source in metrics.source.items() if name not in gone},
+        curves=rest,
     )
 
 
-def printed_settings(log: bytes) -> Iterator[tuple[str, float | int]]:
-    """The numbers of the nested configurations in a log's beginning, by their names."""
-    numbers: list[tuple[str, float | int]] = []
-    headings = texts = 0
+def settings_in(log: bytes, params: Mapping[str, Any]) -> Iterator[tuple[str, float | int]]:
+    """Name and number of each line of settings in a log's beginning."""
+    given = {(_key(name), _text(value)) for name, value in flatten(params).items()}
+    block = _Block()
     for line in [*log[:_MOST_BYTES].decode(errors="replace").split("\n"), ""]:
         found = _FIELD.fullmatch(line)
-        if found is None:
-            if headings >= _HEADINGS and texts >= _TEXTS:
-                yield from numbers
-            numbers, headings, texts = [], 0, 0
-        elif found["value"] is None:
-            headings += 1
-        elif (value := number(found["value"])) is not None:
-            numbers.append((found["name"], value))
+        if found:
+            block.add(found[1], found[2], given)
         else:
-            texts += 1
+            yield from block.settings()
+            block = _Block()
 
 
-def settings_in(text: bytes) -> Iterator[tuple[str, float | int]]:
-    """The numbers of a file of settings, whatever its format, by their own names, without those of their tables."""
-    for found in _SETTING.finditer(text.decode(errors="replace")):
-        if (value := number(found["value"])) is not None:
-            yield found["name"], value
+@dataclass(slots=True)
+class _Block:
+    """Lines that follow each other, each a name and what it is."""
+
+    numbers: list[tuple[str, float | int, bool]] = field(default_factory=list)
+    """With whether a param is just that."""
+    headings: int = 0
+    texts: int = 0
+    lines: int = 0
+    known: int = 0
+    """Lines that say what a param is."""
+
+    def add(self, name: str, value: str | None, given: set[tuple[str, str]]) -> None:
+        if value is None:
+            self.headings += 1
+            return
+        figure = number(value)
+        known = (_key(name), _text(value if figure is None else figure)) in given
+        self.lines += 1
+        self.known += known
+        if figure is None:
+            self.texts += 1
+        else:
+            self.numbers.append((name, figure, known))
+
+    def settings(self) -> Iterator[tuple[str, float | int]]:
+        params = self.known >= _FEWEST and 2 * self.known > self.lines
+        configuration = self.headings >= _FEWEST and self.texts >= _FEWEST
+        for name, figure, known in self.numbers:
+            if (params and known) or (configuration and not is_usual(name)):
+                yield name, figure
 
 
 def _key(name: str) -> str:
@@ -91,15 +103,6 @@ def _key(name: str) -> str:
     return name.lower().replace("-", "_").rpartition(".")[2]
 
 
-def _by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[float | int]]:
-    found: dict[str, list[float | int]] = {}
-    for name, value in pairs:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            found.setdefault(_key(name), []).append(value)
-    return found
-
-
-def _is_always(metrics: Metrics, name: str, value: float | int) -> bool:
-    """Whether a metric never was anything else."""
-    best = metrics.best.get(name)
-    return metrics.values[name] == value and (best is None or best.min == best.max)
+def _text(value: Any) -> str:
+    """What a value is compared by: 1 and 1.0 are one, and so are true and True."""
+    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value).lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from git_replicate.capture.data import CACHE_FILE
@@ -61,6 +61,22 @@ def reads_from(stage: StageSettings, maker: StageSettings) -> bool:
 def _overlap(one: str, other: str) -> bool:
     first, second = os.path.normpath(one), os.path.normpath(other)
     return first == second or first.startswith(f"{second}/") or second.startswith(f"{first}/")
+
+
+def inputs_unmade(stages: Sequence[StageSettings], top: str) -> Iterator[str]:
+    """What stages read and none of them makes; of a folder below `top` that outputs lie in, what else is in it."""
+    made = {os.path.normpath(path) for stage in stages for path in stage.outputs}
+    for path in {os.path.normpath(path): None for stage in stages for path in stage.inputs}:
+        yield from _unmade(path, made, top)
+
+
+def _unmade(path: str, made: Collection[str], top: str) -> Iterator[str]:
+    if not any(_overlap(path, output) for output in made):
+        yield path
+    elif not any(f"{path}/".startswith(f"{output}/") for output in made):
+        folder = os.path.join(top, path)
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) and not os.path.islink(folder) else ():
+            yield from _unmade(os.path.join(path, name), made, top)
 
 
 def script_words(stage: StageSettings) -> list[str]:

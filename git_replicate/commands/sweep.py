@@ -173,7 +173,7 @@ def _new_job(options: argparse.Namespace, context: Context, stack: contextlib.Ex
         console.say(f"seeds are handed over in the command: {' '.join(sweep.command)}")
     needs = needs_of_program(context.index, given)
     prefix = layout.prefix.rstrip("/")
-    return Job(sweep, needs.code(code), layout.top or "", prefix, options.experiment, needs.linked)
+    return Job(sweep, needs.with_folders(code), layout.top or "", prefix, options.experiment, needs.linked)
 
 
 def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]:
@@ -203,7 +203,7 @@ def _resumed(options: argparse.Namespace, context: Context) -> tuple[Job, Known]
         raise UserError(f"the code of sweep {sweep.id} is not in this clone", "git fetch --unshallow, or fetch the run")
     top = context.repository.layout.top or ""
     needs = needs_of_program(context.index, sweep.command)
-    code = needs.code(last.code.again())
+    code = needs.with_folders(last.code.again())
     return Job(sweep, code, top, last.directory, last.experiment, needs.linked, resumed=True), known
 
 

@@ -35,7 +35,6 @@ from git_replicate.execution.observed import (
     observe_data,
     other_environment,
     read_seen,
-    settings_read,
     with_folders,
     without_report,
 )
@@ -47,9 +46,10 @@ from git_replicate.execution.spool import Spool
 from git_replicate.git.repository import Oid, Repository
 from git_replicate.store.code import SnapshotGoneError
 from git_replicate.store.notes import write_notes
-from git_replicate.store.snapshot import EndScan, remember_written
+from git_replicate.store.snapshot import EndScan
 from git_replicate.store.store import Parts, begin, finish, read_run
 from git_replicate.store.tested import remember_tree
+from git_replicate.store.written import remember_written
 
 START_FILE = "start"
 RUN_FILE = "run.toml"
@@ -102,7 +102,7 @@ def conclude_run(
     code_seen = observe_code(repo, record, plan, seen, scanned=scan is not None)
     read = files_read(repo, record, plan, seen)
     record = with_folders(repo, read.in_record(code_seen.record), plan, seen)
-    metrics = without_settings(metrics, record.params, log, settings_read(repo, record), plan.patterns)
+    metrics = metrics if plan.patterns else without_settings(metrics, record.params, log)
     record = replace(record, metrics=metrics.values, metrics_best=metrics.best, metrics_source=metrics.source)
     doubts = [without_report(record, plan, report), other_environment(record, plan, report)]
     notices += [*filter(None, doubts), *code_seen.notices, *read.notices]
@@ -121,7 +121,7 @@ def conclude_run(
     notices += left
     if record.code.tree:
         remember_tree(repo.layout, record.code.tree, run_ref(record.experiment, record.id))
-    remember_written(repo, record.id, scan.written if scan else ())
+    remember_written(repo.layout, record.id, scan.written if scan else ())
     spool.remove()
     if notes:
         write_notes(repo)

@@ -127,6 +127,16 @@ def build_project(
     return build_cached(layout, recipe, top=top, environ=environ, say=say)
 
 
+def project_variables(
+    layout: Layout, settings: EnvironmentSettings, *, top: str, environ: Mapping[str, str], say: Say, warn: Say
+) -> dict[str, str]:
+    """A command's variables in the environment that the worktree asks for, which is built if it is not there."""
+    built = build_project(layout, top=top, environ=environ, settings=settings, say=say)
+    for note in built.notes:
+        warn(note)
+    return built.variables(environ)
+
+
 def build_cached(
     layout: Layout,
     recipe: Recipe,

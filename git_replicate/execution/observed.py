@@ -37,7 +37,7 @@ from git_replicate.capture.seen_files import SeenFiles, data_read, read_seen_fil
 from git_replicate.capture.undeclared import capture_undeclared
 from git_replicate.core.errors import GitError
 from git_replicate.core.frozen import frozen
-from git_replicate.core.paths import quote_path, unquote_path
+from git_replicate.core.paths import quote_path
 from git_replicate.core.record import Record
 from git_replicate.core.sizes import count
 from git_replicate.execution.plan import Plan, started_at
@@ -46,10 +46,6 @@ from git_replicate.git.repository import Mode, Oid, Repository, TreeEntry
 _GENERATED: Final = re.compile(r"/(?:\.cache|\.triton|\.nv|torchinductor_[^/]*|ipykernel_\d+|_remote_module_[^/]*)/")
 """Folders of code that a compiler or a kernel has written, and writes again."""
 
-_SETTINGS: Final = re.compile(rb"\.(?:json|toml|ya?ml|ini|cfg|conf)$")
-_MOST_SETTINGS: Final = 20
-_LONGEST_SETTINGS: Final = 100_000
-"""Bytes of a file that is looked at for settings, of so many files."""
 _MOST_SECONDS: Final = 1.0
 """How long the files of a folder are looked for in a snapshot."""
 
@@ -281,14 +277,6 @@ def with_folders(repo: Repository, record: Record, plan: Plan, seen: SeenFiles) 
             if not snapshot.has(path):
                 found.add(quote_path(os.fsencode(path)))
     return replace(record, code=replace(record.code, folders=tuple(sorted(found)[:MOST_LISTED])))
-
-
-def settings_read(repo: Repository, record: Record) -> list[bytes]:
-    """The texts of files of settings that the run read from its snapshot, small ones."""
-    snapshot = SnapshotFiles(repo, record.code.tree)
-    names = [name for name in map(unquote_path, record.code.read) if _SETTINGS.search(name)]
-    texts = (snapshot.content(os.fsdecode(name)) for name in names[:_MOST_SETTINGS])
-    return [text for text in texts if text and len(text) <= _LONGEST_SETTINGS]
 
 
 def observe_data(repo: Repository, record: Record, plan: Plan, seen: SeenFiles, read: FilesRead) -> bytes:

@@ -6,7 +6,6 @@ the command runs all the same.
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -32,12 +31,7 @@ from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.settings import Settings
 from git_replicate.execution import signals
 from git_replicate.execution.attempts import (
-    Earlier,
-    continued,
-    continued_plan,
-    continued_snapshot,
-    difference,
-    keep_history,
+    Earlier, continued, continued_plan, continued_snapshot, difference, keep_history,
 )  # fmt: skip
 from git_replicate.execution.command import (
     fill_command,
@@ -213,7 +207,11 @@ def capture_all(
     directory = site.directory if site else os.getcwd()
     environ = clean_environment(around)
     if request.prepare or settings.environment.prepare:
-        environ = _prepared(place, top, environ)
+        from git_replicate.execution.environments import project_variables
+
+        environ = project_variables(
+            place.repository.layout, settings.environment, top=top, environ=environ, say=place.say, warn=place.warn
+        )
     fixed = earlier.record.seeds if earlier else site.seeds if site else None
     seeds = fixed or draw_seed(
         option, os.urandom, around, imposed=not request.session, deterministic=request.deterministic
@@ -237,17 +235,6 @@ def capture_all(
     environment = secrets.mask(environment)
     unsure = (*doubts, *params.missing)
     return Captured(command, experiment, seeds, params, inputs.text, environment, unsure, environ, inputs, secrets)
-
-
-def _prepared(place: Place, top: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The command's variables in the environment that the worktree asks for, which is built if it is not there."""
-    from git_replicate.execution.environments import build_project
-
-    settings = place.settings.environment
-    built = build_project(place.repository.layout, top=top, environ=environ, settings=settings, say=place.say)
-    for note in built.notes:
-        place.warn(note)
-    return built.variables(environ)
 
 
 def new_record(request: Request, place: Place, captured: Captured, run: RunId, now: datetime) -> Record:
@@ -301,8 +288,7 @@ def _snapshot(
     settings = place.settings.snapshot
     try:
         outputs = files_of_output(_worktree(place))
-        if outputs:
-            atexit.register(hold_outputs(place.repository.layout, outputs))
+        hold_outputs(place.repository.layout, outputs)
         snapshot = take_snapshot(place.repository, settings, scratch=spool.folder, meanwhile=meanwhile, outputs=outputs)
     except (GitError, StorageError, OSError) as error:
         if strict:
@@ -316,13 +302,12 @@ def _snapshot(
     for line in snapshot.warnings:
         place.warn(line)
     declared = (*place.settings.results.metrics, *place.settings.results.outputs, *results)
-    folders = [
-        path
+    folders = tuple(
+        quote_path(os.fsencode(path))
         for path in folders_of_results(declared, _worktree(place))
         if read_path(place.repository, snapshot.tree, os.fsencode(path)) is None
-    ]
-    names = tuple(quote_path(os.fsencode(path)) for path in folders)
-    return snapshot, replace(snapshot.code(), folders=names)
+    )
+    return snapshot, replace(snapshot.code(), folders=folders)
 
 
 def _checked_out(place: Place, spool: Spool, site: Site) -> tuple[Snapshot, Code]:

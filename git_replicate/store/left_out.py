@@ -50,6 +50,14 @@ class Stamp:
     def of(cls, status: os.stat_result) -> Stamp:
         return cls(status.st_size, status.st_mtime_ns // 1000)
 
+    @classmethod
+    def at(cls, top: bytes, path: bytes) -> Stamp | None:
+        """Of the file or link at a path below `top`; None if there is nothing."""
+        try:
+            return cls.of(os.lstat(os.path.join(top, path)))
+        except OSError:
+            return None
+
 
 ANY: Final = Stamp(0, -1)
 """Of a file that is being written: whatever is in it is the run's."""

@@ -34,7 +34,7 @@ from git_replicate.git.scan import Changes, Stored, copy_index, list_again, list
 from git_replicate.git.trees import without
 from git_replicate.store.left_out import ANY, Covers, Judgement, Stamp, hash_large, judge
 from git_replicate.store.offers import Offer, make_offers
-from git_replicate.store.written import read_written, remember, stamp_time
+from git_replicate.store.written import read_written, stamp_time
 
 # These make the commit's id: changing any of them makes the same code another snapshot.
 _NAME: Final = "git replicate"
@@ -326,15 +326,17 @@ def _write_state(
     known: Collection[bytes],
 ) -> None:  # fmt: skip
     """What the scan after the run must know beyond the private index."""
-    odd = {path: stamp for path in (*stored.raw, *stored.refused) if (stamp := _stamp(top, path))}
+    odd = {path: stamp for path in (*stored.raw, *stored.refused) if (stamp := Stamp.at(top, path))}
     files = [unquote_path(entry.path) for entry in judgement.left_out if not entry.path.rstrip('"').endswith("/")]
     state = {
         "added": [quote_path(path) for path in judgement.chosen],
         "empty": [quote_path(path) for path in judgement.empty],
         # What runs have written before is theirs again once a run rewrites it, be it with the same content.
-        "known": _stamps({path: stamp for path in judgement.chosen if path in known and (stamp := _stamp(top, path))}),
+        "known": _stamps(
+            {path: stamp for path in judgement.chosen if path in known and (stamp := Stamp.at(top, path))}
+        ),
         "folders": [entry.path for entry in judgement.left_out if entry.path.rstrip('"').endswith("/")],
-        "left_out": _stamps({path: stamp for path in files if (stamp := _stamp(top, path))}),
+        "left_out": _stamps({path: stamp for path in files if (stamp := Stamp.at(top, path))}),
         "odd": _stamps(odd),
         "nested": dict(scratches),
     }
@@ -344,13 +346,6 @@ def _write_state(
 
 def _stamps(stamps: Mapping[bytes, Stamp]) -> dict[str, list[int]]:
     return {quote_path(path): [stamp.size, stamp.mtime_us] for path, stamp in stamps.items()}
-
-
-def _stamp(top: bytes, path: bytes) -> Stamp | None:
-    try:
-        return Stamp.of(os.lstat(os.path.join(top, path)))
-    except OSError:
-        return None
 
 
 def _read_stamps(table: Mapping[str, Sequence[int]]) -> dict[bytes, Stamp]:
@@ -370,7 +365,7 @@ def scan_end(
     top = _top(repo.layout)
     changed, untracked = list_again(_private_git(repo.layout, scratch), meanwhile=meanwhile)
     odd, before = _read_stamps(state["odd"]), _read_stamps(state["left_out"])
-    changed = tuple(path for path in changed if path not in odd or odd[path] != _stamp(top, path))
+    changed = tuple(path for path in changed if path not in odd or odd[path] != Stamp.at(top, path))
     added = frozenset(map(unquote_path, state["added"]))
     folders = Covers(map(unquote_path, state["folders"]))
     written = _written(top, [path for path in changed if path in added], {})
@@ -379,8 +374,8 @@ def scan_end(
     new = (path for path in untracked if not path.endswith(b"/") and path not in folders and path not in odd)
     written += _written(top, (path for path in new if not path.startswith(_RESERVED + b"/")), before)
     # A file that git does not hold, that was empty, and that something is written into, is a result (`| tee log`).
-    empty = frozenset(unquote_path(name) for name in state["empty"] if not name.rstrip('"').endswith(".py"))
-    names = [quote_path(path) for path in changed if not (path in empty and _stamp(top, path))]
+    empty = frozenset(unquote_path(name) for name in state.get("empty", ()) if not name.rstrip('"').endswith(".py"))
+    names = [quote_path(path) for path in changed if not (path in empty and Stamp.at(top, path))]
     for name, folder in state["nested"].items():
         path = unquote_path(name)
         with _without_git_variables():
@@ -393,14 +388,9 @@ def scan_end(
 
 def _written(top: bytes, paths: Iterable[bytes], before: Mapping[bytes, Stamp]) -> list[WrittenFile]:
     """Those of the paths that exist and are not as they were before."""
-    found = ((path, _stamp(top, path)) for path in paths)
+    found = ((path, Stamp.at(top, path)) for path in paths)
     return [
         WrittenFile(quote_path(path), stamp.size, stamp_time(stamp))
         for path, stamp in found
         if stamp and before.get(path) != stamp
     ]
-
-
-def remember_written(repo: Repository, run: str, written: Iterable[WrittenFile]) -> None:
-    """Remember what a run wrote, so that later snapshots leave it out while nobody changes it."""
-    remember(repo.layout, run, written)

@@ -9,6 +9,7 @@ holds, until we end.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +45,9 @@ def read_written(layout: Layout) -> dict[bytes, set[Stamp]]:
     unpack old files) tells which of them wrote last.
     """
     folder = _folder(layout)
-    return _united([*_read_all(folder), *_read_live(folder)])
+    return _united(
+        _read(folder, [name for name in _names(folder) if not name.startswith(".") or name.startswith(_LIVE)])
+    )
 
 
 def _united(found: Iterable[tuple[str, Mapping[bytes, Stamp]]]) -> dict[bytes, set[Stamp]]:
@@ -58,11 +61,6 @@ def _united(found: Iterable[tuple[str, Mapping[bytes, Stamp]]]) -> dict[bytes, s
 def _read_all(folder: str) -> list[tuple[str, dict[bytes, Stamp]]]:
     """Every file's content, by run id, which begins with the time of the run's start."""
     return _read(folder, [name for name in _names(folder) if not name.startswith(".")])
-
-
-def _read_live(folder: str) -> list[tuple[str, dict[bytes, Stamp]]]:
-    """Those of the output of processes that have not ended yet."""
-    return _read(folder, [name for name in _names(folder) if name.startswith(_LIVE)])
 
 
 def _names(folder: str) -> list[str]:
@@ -90,8 +88,11 @@ def _parse(data: bytes) -> dict[bytes, Stamp]:
     return stamps
 
 
-def remember(layout: Layout, run: str, written: Iterable[WrittenFile]) -> None:
-    """Remember what a run wrote; a folder that cannot be written is not an error, the next snapshot is only bigger."""
+def remember_written(layout: Layout, run: str, written: Iterable[WrittenFile]) -> None:
+    """Remember what a run wrote, so that later snapshots leave it out while nobody changes it.
+
+    A folder that cannot be written is no error: the next snapshot is only bigger.
+    """
     stamps = {
         unquote_path(file.path): Stamp(file.bytes, (file.mtime - _EPOCH) // timedelta(microseconds=1))
         for file in written
@@ -108,23 +109,28 @@ def remember(layout: Layout, run: str, written: Iterable[WrittenFile]) -> None:
 
 
 def hold_outputs(layout: Layout, paths: Iterable[bytes]) -> Callable[[], None]:
-    """Have files that our output goes to left out of snapshots; the answer, called at our end, remembers them so."""
-    folder, taken = _folder(layout), [*paths]
-    pid, now = os.getpid(), datetime.now(UTC)
-    live = f"{_LIVE}{pid}"
-    with contextlib.suppress(OSError):
-        os.makedirs(folder, exist_ok=True)
-        _write(folder, live, dict.fromkeys(taken, ANY))
+    """Have files that our output goes to left out of snapshots, and remember them so when we end.
+
+    The answer does what is done at our end.
+    """
+    folder, taken, pid = _folder(layout), [*paths], os.getpid()
+    live, name = f"{_LIVE}{pid}", f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{pid:08x}"
+    top = os.fsencode(layout.top or "")
 
     def release() -> None:
-        if os.getpid() != pid:
+        if not taken or os.getpid() != pid:
             return  # a child that ends does not end us
-        stamps = {path: stamp for path in taken if (stamp := _present(layout, path))}
+        stamps = {path: stamp for path in taken if (stamp := Stamp.at(top, path))}
         with contextlib.suppress(OSError):
             if stamps:
-                _write(folder, f"{now:%Y%m%d-%H%M%S}-{pid:08x}", stamps)
+                _write(folder, name, stamps)
             os.unlink(os.path.join(folder, live))
 
+    if taken:
+        with contextlib.suppress(OSError):
+            os.makedirs(folder, exist_ok=True)
+            _write(folder, live, dict.fromkeys(taken, ANY))
+        atexit.register(release)
     return release
 
 
@@ -138,8 +144,9 @@ def _write(folder: str, name: str, stamps: Mapping[bytes, Stamp]) -> None:
 def _merge(layout: Layout, folder: str) -> None:
     """Put all into the newest file, without what was changed or removed since; two mergers do the same work twice."""
     found = _read_all(folder)
+    top = os.fsencode(layout.top or "")
     current = {
-        path: stamp for path, stamps in _united(found).items() if (stamp := _present(layout, path)) and stamp in stamps
+        path: stamp for path, stamps in _united(found).items() if (stamp := Stamp.at(top, path)) and stamp in stamps
     }
     _write(folder, found[-1][0], dict(list(current.items())[-_KEEP:]))
     dead = [name for name in _names(folder) if name.startswith(_LIVE) and _has_ended(name.removeprefix(_LIVE))]
@@ -156,10 +163,3 @@ def _has_ended(pid: str) -> bool:
     except (ValueError, OverflowError, OSError):
         return False
     return False
-
-
-def _present(layout: Layout, path: bytes) -> Stamp | None:
-    try:
-        return Stamp.of(os.lstat(os.path.join(os.fsencode(layout.top or ""), path)))
-    except OSError:
-        return None

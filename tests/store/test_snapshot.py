@@ -13,8 +13,8 @@ import pytest
 from git_replicate.core.errors import UserError
 from git_replicate.core.settings import SnapshotSettings
 from git_replicate.git.opening import open_repository
-from git_replicate.store.snapshot import EndScan, Snapshot, remember_written, scan_end, take_snapshot
-from git_replicate.store.written import hold_outputs
+from git_replicate.store.snapshot import EndScan, Snapshot, scan_end, take_snapshot
+from git_replicate.store.written import hold_outputs, remember_written
 from tests.git.oracle import oracle_tree
 from tests.support import GitRepo
 
@@ -229,7 +229,7 @@ def test_what_a_run_wrote_is_left_out_until_somebody_changes_it(repo: GitRepo, s
     assert objects(repo) == seen
     assert ended.changed == ("README", "already.json", "train.py")
     assert [item.path for item in ended.written] == ["already.json", "result.json"]
-    remember_written(open_repository("."), "20240102-030405-00000000", ended.written)
+    remember_written(open_repository(".").layout, "20240102-030405-00000000", ended.written)
     assert reasons(take(scratch)) == {"already.json": "written-by-run", "result.json": "written-by-run"}
     repo.write("result.json", "edited by a person")
     assert reasons(take(scratch)) == {"already.json": "written-by-run"}
@@ -241,7 +241,7 @@ def test_a_run_that_overlapped_a_later_one_leaves_out_what_it_wrote_last(repo: G
     for run, content in (("20240102-030407-00000000", "short"), ("20240102-030405-00000000", "the long run's")):
         snapshot = take(scratch)
         repo.write("model.bin", content)
-        remember_written(opened, run, end(snapshot, scratch).written)
+        remember_written(opened.layout, run, end(snapshot, scratch).written)
     assert reasons(take(scratch)) == {"model.bin": "written-by-run"}
 
 
@@ -250,7 +250,7 @@ def test_a_run_may_write_a_file_with_an_old_time_of_change(repo: GitRepo, scratc
     for run, seconds in (("20240102-030405-00000000", 2_000_000_000), ("20240102-030406-00000000", 1_000_000_000)):
         snapshot = take(scratch)
         os.utime(repo.write("unpacked.csv", "1,2"), (seconds, seconds))
-        remember_written(opened, run, end(snapshot, scratch).written)
+        remember_written(opened.layout, run, end(snapshot, scratch).written)
     assert reasons(take(scratch)) == {"unpacked.csv": "written-by-run"}
 
 
@@ -259,7 +259,7 @@ def test_a_product_that_got_into_a_snapshot_is_left_out_once_a_run_writes_it_aga
     repo.write("helper.py", "by hand")
     snapshot = take(scratch)
     os.utime(repo.write("result.json", "1"), (1_700_000_000, 1_700_000_000))
-    remember_written(opened, "20240102-030405-00000000", end(snapshot, scratch).written)
+    remember_written(opened.layout, "20240102-030405-00000000", end(snapshot, scratch).written)
     os.utime(repo.top / "result.json", (1_700_000_001, 1_700_000_001))
     snapshot = take(scratch)
     assert reasons(snapshot) == {}
@@ -267,7 +267,7 @@ def test_a_product_that_got_into_a_snapshot_is_left_out_once_a_run_writes_it_aga
     os.utime(repo.write("result.json", "1"), (1_700_000_002, 1_700_000_002))
     ended = end(snapshot, scratch)
     assert (ended.changed, [item.path for item in ended.written]) == ((), ["result.json"])
-    remember_written(opened, "20240102-030406-00000000", ended.written)
+    remember_written(opened.layout, "20240102-030406-00000000", ended.written)
     assert reasons(take(scratch)) == {"result.json": "written-by-run"}
 
 
@@ -313,7 +313,7 @@ def test_many_runs_are_remembered_in_few_files(repo: GitRepo, scratch: str) -> N
         repo.write(f"out/{number}.txt", "x")
         opened = open_repository(".")
         written = [item for item in end(snapshot, scratch).written if item.path == f"out/{number}.txt"]
-        remember_written(opened, f"20240102-030405-{number:08x}", written)
+        remember_written(opened.layout, f"20240102-030405-{number:08x}", written)
     assert len(os.listdir(repo.top / ".git/replicate/written/main")) < 66
     assert len(reasons(take(scratch))) == 70
 

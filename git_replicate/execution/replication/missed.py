@@ -48,8 +48,8 @@ class Needs(NamedTuple):
     folders: tuple[str, ...] = ()
     """Folders that it wrote into and did not make, quoted."""
 
-    def code(self, code: Code) -> Code:
-        """Code with these folders as well, for a run in a checkout of it."""
+    def with_folders(self, code: Code) -> Code:
+        """The code with these folders as well, for a run in a checkout of it."""
         return replace(code, folders=tuple(sorted({*code.folders, *self.folders})))
 
 

@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal
@@ -20,12 +20,13 @@ from git_replicate.capture.data import capture_data
 from git_replicate.capture.executed import in_environment
 from git_replicate.capture.params import names_in_files
 from git_replicate.capture.result_folders import make_folders
+from git_replicate.capture.stages import inputs_unmade
 from git_replicate.capture.values import placeholder_text
 from git_replicate.core.causes import data_hash
 from git_replicate.core.errors import UserError
 from git_replicate.core.paths import unquote_path
 from git_replicate.core.record import Code, Record, Seeds
-from git_replicate.core.settings import Settings, StageSettings
+from git_replicate.core.settings import Settings
 from git_replicate.core.sizes import count
 from git_replicate.core.verdict import Side
 from git_replicate.execution.environment import clean_environment
@@ -114,7 +115,7 @@ def furnish(
     """
     settings, prefix = place.settings, place.repository.layout.prefix
     named = [data.path for data in settings.data.named.values() if data.path]
-    raw = _read_by_stages(settings.stage, held.origin.top or "")
+    raw = inputs_unmade(settings.stage, held.origin.top or "")
     links = link_paths(
         held, (*settings.data.paths, *request.data, *named, *raw, *settings.isolated.link, *request.linked, *also)
     )
@@ -129,28 +130,6 @@ def furnish(
     _say_what_is_missing(site, request.command, place)
     _say_what_leads_back(site, request.command, place)
     return site, links
-
-
-def _read_by_stages(stages: Sequence[StageSettings], origin: str) -> Iterator[str]:
-    """What stages read and none of them makes: of a folder that outputs are in as well, what else is there."""
-    made = {os.path.normpath(path) for stage in stages for path in stage.outputs}
-    for stage in stages:
-        for path in map(os.path.normpath, stage.inputs):
-            if not any(_is_within(path, output) for output in made):
-                yield from _beside(path, made, origin)
-
-
-def _beside(path: str, made: Collection[str], origin: str) -> Iterator[str]:
-    """The path, or the parts of a folder with outputs in it that have none."""
-    if not any(_is_within(output, path) for output in made):
-        yield path
-    elif path not in made and os.path.isdir(folder := os.path.join(origin, path)) and not os.path.islink(folder):
-        for name in sorted(os.listdir(folder)):
-            yield from _beside(os.path.join(path, name), made, origin)
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return f"{path}/".startswith(f"{folder}/")
 
 
 def undeclared_inputs(original: Side) -> list[str]:

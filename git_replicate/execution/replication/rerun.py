@@ -64,7 +64,7 @@ def start_isolated(request: Request, place: Place, at: str = "") -> Ran:
     request = replace(request, linked=needs.linked)
     with (
         held(place.repository, lambda: frozen_code(place, at)) as code,
-        in_checkout(place, request, needs.code(code), prefix) as there,
+        in_checkout(place, request, needs.with_folders(code), prefix) as there,
     ):
         ran = run_at(there.site, request, there.place, there.held, there.links)
         hint_at_missing(ran.record, there.site, place)
@@ -172,7 +172,9 @@ def _once(original: Side, place: Place, held: Worktree, code: Code, changes: Cha
     ran = replay(original, place, held, code, setup)
     if record.status is Status.FINISHED:
         directory = os.path.normpath(os.path.join(held.top, record.directory))
-        hint_at_missing(ran.record, Site(held.origin.top or "", held.top, directory, os.environ, code), place)
+        # With the rerun's own folders: reruns of this original do not find them the next time either.
+        site = Site(held.origin.top or "", held.top, directory, os.environ, ran.record.code)
+        hint_at_missing(ran.record, site, place)
     unused = not_as_set(ran.record, changes.params)
     for name, value in unused.items():
         seen = flatten(ran.record.params).get(name)

@@ -64,7 +64,7 @@ def submit(request: Request, place: Place, at: str = "", options: Sequence[str] 
     say_what_a_job_needs(request, place)
     with (
         held(place.repository, lambda: frozen_code(place, at)) as code,
-        in_checkout(place, request, needs.code(code), prefix, run) as there,
+        in_checkout(place, request, needs.with_folders(code), prefix, run) as there,
     ):
         directives = _directives(kind, there, request, options)
         queued = enqueue(request, there, run)

@@ -47,7 +47,7 @@ _LOADERS = (
 """Whose opening of a file of code is the loading of it; anybody else's is reading."""
 _STARTS = {"subprocess.Popen": 0, "os.posix_spawn": 0, "os.exec": 0, "os.system": 0}
 """Events of starting a program, and which argument names it."""
-_OTHERS = ("cpython.run_file", "sqlite3.connect", "os.mkdir")
+_RARE = frozenset([*_STARTS, "cpython.run_file", "sqlite3.connect", "os.mkdir"])
 
 
 class Files:
@@ -87,7 +87,7 @@ class Files:
         elif event == "os.chdir":
             self._directory = None
             self._forget_relative()
-        elif event in _STARTS or event in _OTHERS:
+        elif event in _RARE:
             try:
                 self._other(event, arguments)
             except Exception as error:
