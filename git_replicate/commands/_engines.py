@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from git_replicate.commands.context import Context
-    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.place import Place
     from git_replicate.execution.sweeping.engine import Engine
     from git_replicate.execution.sweeping.remote import Via
     from git_replicate.execution.sweeping.sweep import Job, Known
@@ -88,7 +88,7 @@ def _via(options: argparse.Namespace, context: Context) -> Via:
 
 def place_of(context: Context) -> Place:
     """Where the runs of this worktree happen."""
-    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.place import Place
 
     console = context.console
     return Place(context.writer, context.config, context.settings, console.say, console.warn)

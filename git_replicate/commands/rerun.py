@@ -132,7 +132,7 @@ def _changes(options: argparse.Namespace, context: Context) -> Changes:
 
 
 def _rerun(context: Context, row: Row, changes: Changes) -> list[Rerun]:
-    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.place import Place
     from git_replicate.execution.replication.rerun import rerun
 
     console = context.console

@@ -16,7 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace, context: Context) -> int:
-    from git_replicate.execution.prepare import Place, record_code
+    from git_replicate.execution.place import Place
+    from git_replicate.execution.prepare import record_code
     from git_replicate.execution.snapshots import keep_snapshot
     from git_replicate.git.opening import state_dir
 

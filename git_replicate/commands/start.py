@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from git_replicate.commands.context import Context
     from git_replicate.core.settings import Settings
     from git_replicate.execution.jobs import JobStart
+    from git_replicate.execution.place import Place
     from git_replicate.execution.plan import Request
-    from git_replicate.execution.prepare import Place
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +93,7 @@ def _submit(options: argparse.Namespace, context: Context) -> int:
 
 def _begin_queued(options: argparse.Namespace, context: Context) -> int:
     from git_replicate.core.settings import Settings
-    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.place import Place
     from git_replicate.execution.sweeping.queued import run_queued
 
     if _words(options):
@@ -104,7 +104,7 @@ def _begin_queued(options: argparse.Namespace, context: Context) -> int:
 
 def _place(context: Context, *, quiet: bool) -> Place:
     """Where a run of this worktree happens."""
-    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.place import Place
 
     console = context.console
     say = (lambda line: None) if quiet else console.say

@@ -116,7 +116,7 @@ def _describe(context: Context, causes: Sequence[Cause], *, moved: bool) -> list
 
 def _bisect(options: argparse.Namespace, context: Context, rows: Sequence[Row], first: Side, second: Side) -> int:
     from git_replicate.core.query import quote
-    from git_replicate.execution.prepare import Place
+    from git_replicate.execution.place import Place
     from git_replicate.execution.replication.bisect import bisect, describe_value
     from git_replicate.execution.replication.hybrids import describe_parts
 

@@ -31,7 +31,12 @@ from git_replicate.core.secrets import mask_command, mask_text
 from git_replicate.core.settings import Settings
 from git_replicate.execution import signals
 from git_replicate.execution.attempts import (
-    Earlier, continued, continued_plan, continued_snapshot, difference, keep_history,
+    Earlier,
+    continued,
+    continued_plan,
+    continued_snapshot,
+    difference,
+    keep_history,
 )  # fmt: skip
 from git_replicate.execution.command import (
     fill_command,
@@ -47,13 +52,13 @@ from git_replicate.execution.environment import clean_environment, find_command
 from git_replicate.execution.hidden import given_secrets, write_secrets
 from git_replicate.execution.inputs import Inputs, prepare_inputs
 from git_replicate.execution.jobs import RUN_VARIABLE
+from git_replicate.execution.place import Place
 from git_replicate.execution.plan import PLAN_FILE, Plan, Request, dump_plan, experiment_of, make_plan, started_at
 from git_replicate.execution.probing import probe_environment
 from git_replicate.execution.room import make_fallback, make_spool
 from git_replicate.execution.site import Site
 from git_replicate.execution.spool import Spool
-from git_replicate.git.config import GitConfig
-from git_replicate.git.repository import Oid, Repository
+from git_replicate.git.repository import Oid
 from git_replicate.git.trees import read_path
 from git_replicate.store.annotations import annotate
 from git_replicate.store.code import SnapshotGoneError
@@ -64,18 +69,6 @@ from git_replicate.store.written import hold_outputs
 
 _SNAPSHOTS = 5
 """How often the code is recorded again while its objects vanish."""
-
-
-@frozen
-class Place:
-    """Where a run happens: the repository, what is configured for it, and how to talk to the person."""
-
-    repository: Repository
-    config: GitConfig
-    settings: Settings
-    say: Callable[[str], None]
-    warn: Callable[[str], None]
-    speaks: bool = True  # whether what is said is heard
 
 
 @frozen

@@ -31,8 +31,9 @@ from git_replicate.execution.guard import Guard
 from git_replicate.execution.jobs import JobRun, JobStart, announce, earlier_run
 from git_replicate.execution.launch import launch
 from git_replicate.execution.outcome import Outcome
+from git_replicate.execution.place import Place
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place, Prepared, prepare
+from git_replicate.execution.prepare import Prepared, prepare
 from git_replicate.execution.processes import left_in
 from git_replicate.execution.site import Site
 from git_replicate.execution.spool import STREAMS, TOLD_FILE, Spool

@@ -17,7 +17,7 @@ import pytest
 from git_replicate.capture.config import load_settings
 from git_replicate.core.space import parse_space
 from git_replicate.core.sweep import Options, Planned, Sweep
-from git_replicate.execution.prepare import Place
+from git_replicate.execution.place import Place
 from git_replicate.execution.recover import recover_runs
 from git_replicate.execution.replication.rerun import frozen_code
 from git_replicate.execution.sweeping import errand

@@ -21,7 +21,7 @@ from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings
 from git_replicate.core.table import same
 from git_replicate.core.verdict import Side
-from git_replicate.execution.prepare import Place
+from git_replicate.execution.place import Place
 from git_replicate.execution.replication.hybrids import Hybrid, Hybrids, result_of
 from git_replicate.execution.replication.parts import Part, Parts
 from git_replicate.execution.replication.replay import EnvironmentChoice

@@ -25,7 +25,7 @@ from git_replicate.core.record import Code, Record, Seeds, Status
 from git_replicate.core.verdict import Side
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.isolation import Worktree, reuse, worktree
-from git_replicate.execution.prepare import Place
+from git_replicate.execution.place import Place
 from git_replicate.execution.replication.changing import set_params
 from git_replicate.execution.replication.parts import COMMAND, Part, Parts
 from git_replicate.execution.replication.replay import EnvironmentChoice, Setup, replay

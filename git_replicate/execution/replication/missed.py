@@ -20,8 +20,8 @@ from git_replicate.core import record as records
 from git_replicate.core.names import run_ref
 from git_replicate.core.record import Code, Record, Status
 from git_replicate.core.verdict import Side
+from git_replicate.execution.place import Place
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place
 from git_replicate.execution.replication.delivery import same_program
 from git_replicate.execution.replication.replay import outside_inputs, undeclared_inputs
 from git_replicate.execution.replication.sides import read_side

@@ -32,8 +32,8 @@ from git_replicate.core.verdict import Side
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.isolation import Worktree, link_paths, place_data
 from git_replicate.execution.params_files import write_params_files
+from git_replicate.execution.place import Place
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place
 from git_replicate.execution.run import Ran, run_at
 from git_replicate.execution.site import Site
 from git_replicate.git.lfs import content_ids

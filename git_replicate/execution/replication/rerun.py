@@ -20,8 +20,9 @@ from git_replicate.core.secrets import MASK
 from git_replicate.core.settings import Settings, Tolerance
 from git_replicate.core.verdict import Side, Verdict
 from git_replicate.execution.isolation import Worktree, reuse, worktree
+from git_replicate.execution.place import Place
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place, record_code
+from git_replicate.execution.prepare import record_code
 from git_replicate.execution.replication.changing import set_params
 from git_replicate.execution.replication.delivery import not_as_set
 from git_replicate.execution.replication.missed import find_needs, hint_at_missing

@@ -27,7 +27,7 @@ from git_replicate.core.settings import Settings
 from git_replicate.core.sizes import count
 from git_replicate.execution.conclude import conclude_run, outcome_of
 from git_replicate.execution.guard import Guard
-from git_replicate.execution.prepare import Place
+from git_replicate.execution.place import Place
 from git_replicate.execution.spool import Spool, list_spools, spool_root
 from git_replicate.execution.sweeping.engine import LocalEngine
 from git_replicate.execution.sweeping.queued import carry_out, find_queued

@@ -17,7 +17,7 @@ from git_replicate.core.settings import Settings
 from git_replicate.execution.attempts import Earlier, store_left_over
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import sweep_worktrees
-from git_replicate.execution.prepare import Place
+from git_replicate.execution.place import Place
 from git_replicate.execution.replication.missed import hint_at_missing
 from git_replicate.execution.replication.rerun import in_checkout
 from git_replicate.execution.run import Ran, run_at

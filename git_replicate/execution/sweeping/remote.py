@@ -20,7 +20,7 @@ from git_replicate.core.errors import GitError, ReplicateError, StorageError
 from git_replicate.core.names import RUNS_PREFIX, new_run_id
 from git_replicate.core.record import Record
 from git_replicate.core.sweep import planned_of
-from git_replicate.execution.prepare import Place
+from git_replicate.execution.place import Place
 from git_replicate.execution.replication.rerun import Furnished, in_checkout
 from git_replicate.execution.sweeping.engine import WorkerDiedError
 from git_replicate.execution.sweeping.errand import Answer, Errand, carry

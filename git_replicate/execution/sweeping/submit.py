@@ -24,8 +24,9 @@ from git_replicate.core.sizes import count
 from git_replicate.execution.command import PARAMS_VARIABLE
 from git_replicate.execution.environment import clean_environment
 from git_replicate.execution.jobs import RUN_VARIABLE
+from git_replicate.execution.place import Place
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place, capture_all, new_record
+from git_replicate.execution.prepare import capture_all, new_record
 from git_replicate.execution.replication.missed import find_needs, say_what_a_job_needs
 from git_replicate.execution.replication.rerun import Furnished, frozen_code, in_checkout
 from git_replicate.execution.schedulers import find_scheduler

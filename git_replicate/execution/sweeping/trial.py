@@ -25,8 +25,9 @@ from git_replicate.execution.claims import claimed, is_claimed
 from git_replicate.execution.conclude import conclude_run, curves_so_far, outcome_of
 from git_replicate.execution.guard import Guard
 from git_replicate.execution.isolation import Worktree, reuse, worktree
+from git_replicate.execution.place import Place
 from git_replicate.execution.plan import Request
-from git_replicate.execution.prepare import Place, capture_all
+from git_replicate.execution.prepare import capture_all
 from git_replicate.execution.recover import LiveRun, live_runs
 from git_replicate.execution.replication.missed import hint_at_missing
 from git_replicate.execution.replication.replay import furnish, inside
